@@ -1,0 +1,65 @@
+"""Linear Recurrent Unit (Orvieto et al. 2023, arXiv:2303.06349): h_t = λ ⊙ h_{t−1} + exp(γ_log) ⊙ B x_t."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gradscope.contract.diagonal import DiagonalRecurrence
+from gradscope.contract.initializer import Initializer
+from gradscope.contract.recurrence import Block, Prepared, State
+
+
+class LRU(DiagonalRecurrence):
+    """Complex diagonal linear recurrence with ring initialisation.
+
+    λ = exp(−e^ν + i e^θ), |λ| uniform on the area of the ring r_min ≤ |λ| ≤ r_max, arg λ uniform in [0, max_phase];
+    γ_log is learned and starts at log √(1 − |λ|²);  y_t = Re(C h_t), and + D ⊙ x_t where
+    ``input_size == hidden_size`` (the paper's block, whose input and output widths are one).
+    B and C are stored as real and imaginary parts. J_t = D(λ).
+    """
+
+    recurrent_parameter_names = ("nu_log", "theta_log")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        initializer: Initializer,
+        *,
+        layer: int = 0,
+        r_min: float = 0.0,
+        r_max: float = 1.0,
+        max_phase: float = 6.28,
+    ) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.hidden_size = self.output_size = hidden_size
+        self.state_spec = (Block("h", (hidden_size,), is_complex=True),)
+        u_modulus, u_phase = initializer.unit_uniform(hidden_size), initializer.unit_uniform(hidden_size)
+        squared = u_modulus * (r_max**2 - r_min**2) + r_min**2
+        self.nu_log = nn.Parameter(torch.log(-0.5 * torch.log(squared)))
+        self.theta_log = nn.Parameter(torch.log(max_phase * u_phase))
+        self.gamma_log = nn.Parameter(0.5 * torch.log1p(-squared))
+        b_std, c_std = 1 / math.sqrt(2 * input_size), 1 / math.sqrt(hidden_size)
+        self.B_re = initializer.normal(hidden_size, input_size, std=b_std)
+        self.B_im = initializer.normal(hidden_size, input_size, std=b_std)
+        self.C_re = initializer.normal(hidden_size, hidden_size, std=c_std)
+        self.C_im = initializer.normal(hidden_size, hidden_size, std=c_std)
+        if input_size == hidden_size:
+            self.D = initializer.normal(hidden_size)
+
+    def prepare(self, x: Tensor) -> Prepared:
+        """λ and exp(γ_log) ⊙ B x_t."""
+        modulus, phase = torch.exp(-torch.exp(self.nu_log)), torch.exp(self.theta_log)
+        gamma = torch.exp(self.gamma_log).unsqueeze(-1)
+        b = torch.complex(x @ (gamma * self.B_re).t(), x @ (gamma * self.B_im).t())
+        return {"a": torch.polar(modulus, phase).expand_as(b), "b": b, "x": x}
+
+    def readout(self, s: State, u: Prepared) -> Tensor:
+        """Re(C h_t) + D ⊙ x_t."""
+        h = s["h"]
+        y = h.real @ self.C_re.t() - h.imag @ self.C_im.t()
+        return y + self.D * u["x"] if self.input_size == self.hidden_size else y

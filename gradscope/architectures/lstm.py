@@ -1,0 +1,70 @@
+"""LSTM (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000), torch's gates i, f, g, o."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gradscope.architectures.torch_cell import TorchCell
+from gradscope.contract.activations import sigmoid, tanh
+from gradscope.contract.chain import Gates, Node, Stage
+from gradscope.contract.initializer import Initializer
+from gradscope.contract.recurrence import Prepared, State
+
+
+class LSTM(TorchCell):
+    """torch's ``nn.LSTM`` layer, with its parameter names.
+
+    i, f, o = σ(W x_t + U h_{t−1} + b), g = tanh(…);  c_t = f ⊙ c_{t−1} + i ⊙ g;  h_t = o ⊙ tanh c_t.
+
+    ``forget_bias`` adds to the forget gate's bias (Jozefowicz et al. 2015); ``chrono`` sets b_f = log U(1, chrono − 1),
+    b_i = −b_f and the other biases 0, for memories of up to ``chrono`` steps (Tallec & Ollivier, arXiv:1804.11188).
+    """
+
+    gates = 4
+    blocks = ("h", "c")
+    kernel = staticmethod(torch.lstm)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        initializer: Initializer,
+        *,
+        layer: int = 0,
+        forget_bias: float = 0.0,
+        chrono: int = 0,
+    ) -> None:
+        super().__init__(input_size, hidden_size, initializer, layer=layer)
+        bias, second_bias = self.named("bias_ih").detach(), self.named("bias_hh").detach()
+        if chrono:
+            forget = torch.log(1 + initializer.unit_uniform(hidden_size) * (chrono - 2))
+            bias.copy_(torch.cat([-forget, forget, torch.zeros(2 * hidden_size, dtype=bias.dtype)]))
+            second_bias.zero_()
+        bias[hidden_size : 2 * hidden_size] += forget_bias
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage."""
+        return (self.torch_stage(self._update),)
+
+    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
+        u_i, u_f, u_g, u_o = u["a"].chunk(4, dim=-1)
+        i, f, g = sigmoid(a[0] + u_i), sigmoid(a[1] + u_f), tanh(a[2] + u_g)
+        c = node("c", f * s["c"] + i * g)
+        return {"h": sigmoid(a[3] + u_o) * tanh(c), "c": c}
+
+    def run(self, x: Tensor, s: State, start: int) -> State:
+        """h from the fused kernel; c, which it hides, from the gates of all steps in one product and a running sum."""
+        h = self.fused(x, s, batch_first=False)
+        h_before = torch.cat([s["h"].unsqueeze(0), h[:-1]])
+        i, f, g, _ = torch.addmm(
+            self.prepare(x)["a"].flatten(0, 1), h_before.flatten(0, 1), self.named("weight_hh").t()
+        ).add_(self.named("bias_hh")).unflatten(0, h.shape[:2]).chunk(4, dim=-1)
+        written, f = torch.sigmoid(i).mul_(torch.tanh(g)), torch.sigmoid(f)
+        c, before = torch.empty_like(h), s["c"]
+        for now, forget, write in zip(c.unbind(0), f.unbind(0), written.unbind(0), strict=True):
+            before = torch.addcmul(write, forget, before, out=now)
+        return {"h": h, "c": c}

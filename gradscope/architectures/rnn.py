@@ -1,0 +1,40 @@
+"""Vanilla RNN (Elman 1990): h_t = φ(W x_t + b_ih + U h_{t−1} + b_hh)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.activations import tanh
+from gradscope.contract.chain import Gates, Node, Stage
+from gradscope.contract.initializer import Initializer
+from gradscope.contract.recurrence import Prepared, State
+from gradscope.architectures.torch_cell import TorchCell
+
+
+class RNN(TorchCell):
+    """torch's ``nn.RNN`` layer, with its parameter names.
+
+    J_t = D(φ'(a_t)) U.
+    """
+
+    gates = 1
+    blocks = ("h",)
+
+    def __init__(
+        self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0, nonlinearity: str = "tanh"
+    ) -> None:
+        super().__init__(input_size, hidden_size, initializer, layer=layer)
+        self.nonlinearity = nonlinearity
+        self.phi = {"tanh": tanh, "relu": torch.relu}[nonlinearity]
+        self.kernel = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}[nonlinearity]
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage."""
+        return (self.torch_stage(self._update),)
+
+    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
+        return {"h": self.phi(a[0] + u["a"])}

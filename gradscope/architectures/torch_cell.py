@@ -1,0 +1,71 @@
+"""What rnn, lstm and gru share: torch's parameter names, initialisation and fused forward kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from gradscope.contract.chain import ChainRecurrence, PointwiseMap, Stage
+from gradscope.contract.initializer import Initializer
+from gradscope.contract.recurrence import Block, Prepared, State
+
+
+class TorchCell(ChainRecurrence):
+    """One layer with the parameters ``weight_ih_l{k}``, ``weight_hh_l{k}``, ``bias_ih_l{k}``, ``bias_hh_l{k}``.
+
+    All of them start from U(±1/√hidden_size), as in ``torch.nn``.
+
+    Attributes:
+        gates: How many gates of ``hidden_size`` the affine maps have.
+        blocks: Names of the state's blocks.
+        kernel: torch's fused forward pass over a sequence.
+    """
+
+    gates: ClassVar[int]
+    blocks: ClassVar[tuple[str, ...]]
+    kernel: Callable[..., tuple[Tensor, ...]]
+
+    def __init__(self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size, self.output_size, self.layer = input_size, hidden_size, hidden_size, layer
+        self.state_spec = tuple(Block(name, (hidden_size,)) for name in self.blocks)
+        rows, bound = self.gates * hidden_size, 1 / math.sqrt(hidden_size)
+        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size), "bias_ih": (rows,), "bias_hh": (rows,)}
+        for name, shape in shapes.items():
+            self.register_parameter(f"{name}_l{layer}", initializer.uniform(*shape, bound=bound))
+
+    def named(self, name: str) -> Tensor:
+        """A parameter by torch's name without the layer."""
+        return self.get_parameter(f"{name}_l{self.layer}")
+
+    def torch_stage(self, update: PointwiseMap) -> Stage:
+        """The single stage of the cell."""
+        return Stage("h", f"weight_hh_l{self.layer}", f"bias_hh_l{self.layer}", update)
+
+    def prepare(self, x: Tensor) -> Prepared:
+        """W_ih x_t + b_ih for all gates."""
+        return {"a": F.linear(x, self.named("weight_ih"), self.named("bias_ih"))}
+
+    def fused(self, x: Tensor, s: State, batch_first: bool) -> Tensor:
+        """h of all steps by torch's kernel."""
+        hidden: Any = [s[name].unsqueeze(0) for name in self.blocks]
+        weights = [self.named(name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        state = hidden if len(hidden) > 1 else hidden[0]
+        return self.kernel(x, state, weights, True, 1, 0.0, self.training, False, batch_first)[0]
+
+    def run(self, x: Tensor, s: State, start: int) -> State:
+        """States of consecutive steps from the fused kernel."""
+        return {"h": self.fused(x, s, batch_first=False)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs ``(batch, length, hidden_size)`` from the fused kernel; differentiable."""
+        return self.fused(x, self.initial_state(len(x)), batch_first=True)
+
+    @property
+    def parameters_counted(self) -> int:
+        """The stored ones without the second bias."""
+        return self.parameters_stored - self.gates * self.hidden_size

@@ -1,0 +1,1 @@
+"""From words on a command line or in a TOML file to a checked configuration; imports no torch."""

@@ -1,0 +1,128 @@
+"""The options of ``gradscope compare``: one table for the command line, the TOML files and the help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradscope.config import values
+from gradscope.config.architectures import parse_architectures
+from gradscope.config.inputs import parse_input
+from gradscope.config.lengths import parse_lengths
+
+MATCHES = ("hidden", "parameters", "state")
+LOSSES = ("last", "mean", "last-probe")
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("float32", "float64")
+FORMATS = ("table", "json", "csv", "markdown")
+
+Reader = Callable[[str, Any, Path], Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One option.
+
+    Attributes:
+        read: ``read(shown, value, folder)`` turns what was given into a checked value; ``shown`` is the name in
+            messages, relative paths start from ``folder``.
+        default: What holds when nothing is given, in the user's words; None where the help says what then happens.
+        metavar: What the help shows in place of the value; empty for a flag.
+        panel: Heading in the help.
+    """
+
+    read: Reader
+    default: str | bool | None
+    metavar: str
+    panel: str
+    help: str
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it takes no value."""
+        return isinstance(self.default, bool)
+
+
+def _plain(read: Callable[[str, Any], Any]) -> Reader:
+    return lambda shown, value, folder: read(shown, value)
+
+
+def _choice(kind: str, choices: tuple[str, ...]) -> Reader:
+    return lambda shown, value, folder: values.one_of(shown, value, kind, choices)
+
+
+_count, _seed, _flag = _plain(values.whole_number), _plain(values.seed_number), _plain(values.yes_or_no)
+_positive, _word = _plain(values.positive_number), _plain(values.word)
+_WHAT, _MODEL, _INPUT, _MEASURE, _WHERE, _RESULT = "What to compare", "Models", "Input", "Measurement", "Run", "Results"
+
+COMPARE: dict[str, Setting] = {
+    "arch": Setting(
+        lambda shown, value, folder: parse_architectures(values.joined_words(shown, value), folder),
+        "rnn,lstm,lru",
+        "A,B,…",
+        _WHAT,
+        "Architectures, with options: lstm:forget_bias=1, a sweep sc-lstm-p:L=10|20|50, label=NAME; 'all' or a family; "
+        "path/to/file.py:ClassName or package.module:ClassName for your own. See: gradscope list.",
+    ),
+    "lengths": Setting(
+        lambda shown, value, folder: parse_lengths(shown, values.joined_words(shown, value)),
+        "10..1000",
+        "SPEC",
+        _WHAT,
+        "Sequence lengths: 10,100,1000; 10..1000 is the series 10, 20, 50, 100, …; 10..1000:12 is 12 log-spaced ones.",
+    ),
+    "relative_to": Setting(
+        _word,
+        None,
+        "ARCH",
+        _WHAT,
+        "Also show the ratios of the gradients at step 1, and of the recurrent weights' gradients, to this row's.",
+    ),
+    "hidden_size": Setting(_count, "64", "N", _MODEL, "Hidden units of each layer."),
+    "num_layers": Setting(_count, "1", "N", _MODEL, "Layers stacked on each other."),
+    "match": Setting(
+        _choice("match", MATCHES),
+        "hidden",
+        "|".join(MATCHES),
+        _MODEL,
+        "What the models have in common: the hidden size, or the number of parameters or the state size of the first "
+        "one at --hidden-size.",
+    ),
+    "checkpoint": Setting(values.path, None, "FILE", _MODEL, "state_dict of a trained model (one architecture only)."),
+    "input": Setting(
+        _plain(lambda shown, value: parse_input(values.word(shown, value))),
+        None,
+        "KIND",
+        _INPUT,
+        "white (when nothing is given), ar1:rho=0.9, adding or copy. See: gradscope list.",
+    ),
+    "data": Setting(values.path, None, "FILE", _INPUT, "Real input from .npy, .npz, .csv or .parquet instead."),
+    "input_size": Setting(_count, None, "N", _INPUT, "Features of the input: 32, or what the input or the data fix."),
+    "batch": Setting(_count, "16", "N", _INPUT, "Sequences per measurement."),
+    "loss": Setting(
+        _choice("loss", LOSSES), "last", "|".join(LOSSES), _MEASURE, "Squared error at the last step or at every step."
+    ),
+    "component": Setting(
+        _word, None, "NAME", _MEASURE, "What the table is about: h, c, x, <state>, …; each model's own when not given."
+    ),
+    "seeds": Setting(_count, "3", "N", _MEASURE, "How many seeds."),
+    "seed": Setting(_seed, "0", "FIRST", _MEASURE, "The first seed."),
+    "device": Setting(
+        _choice("device", DEVICES), "auto", "|".join(DEVICES), _WHERE, "auto picks cuda where there is one."
+    ),
+    "dtype": Setting(_choice("dtype", DTYPES), "float32", "|".join(DTYPES), _WHERE, "Precision of the model."),
+    "threads": Setting(_count, None, "N", _WHERE, "Threads that torch may use; its own choice when not given."),
+    "max_memory": Setting(
+        _positive, "8", "GIB", _WHERE, "Refuse models without a recurrence that need more memory than this."
+    ),
+    "clip_norm": Setting(
+        _positive, None, "C", _RESULT, "Say by which factor clipping to this norm would shrink the weight gradients."
+    ),
+    "format": Setting(_choice("format", FORMATS), "table", "|".join(FORMATS), _RESULT, "What is printed on stdout."),
+    "out": Setting(values.path, None, "DIR", _RESULT, "Write data files, run.json and plots here."),
+    "every_step": Setting(_flag, False, "", _RESULT, "Every step in gradients.csv, not about 64 lags per length."),
+    "resume": Setting(_flag, False, "", _RESULT, "Go on from what an interrupted run left in --out."),
+    "quiet": Setting(_flag, False, "", _RESULT, "No progress and no messages on stderr."),
+}

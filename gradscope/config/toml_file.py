@@ -1,0 +1,51 @@
+"""Configuration files: ``command = "compare"`` and every option of the command as a key."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from gradscope.config.settings import COMPARE, Setting
+from gradscope.errors import UnknownName, UsageError
+
+COMMANDS: dict[str, dict[str, Setting]] = {"compare": COMPARE}
+
+
+def read_toml(file: Path) -> tuple[str, dict[str, Any]]:
+    """The command and its settings by name.
+
+    Args:
+        file: A TOML file whose keys are the command's options, with dashes or underscores.
+
+    Raises:
+        UsageError: No such file, no TOML, or a key given twice.
+        UnknownName: No such command or key; names the nearest.
+    """
+    document = _document(file)
+    command = document.pop("command", "compare")
+    if not isinstance(command, str) or command not in COMMANDS:
+        raise UnknownName(f"command in {file}", str(command), COMMANDS)
+    settings = COMMANDS[command]
+    given: dict[str, Any] = {}
+    for key, value in document.items():
+        name = key.replace("-", "_")
+        if name not in settings:
+            raise UnknownName(f"key in {file}", key, [known.replace("_", "-") for known in settings])
+        if name in given:
+            raise UsageError(f"{file}: {key} is given twice, with a dash and with an underscore.")
+        given[name] = value
+    return command, given
+
+
+def _document(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {file}; give the path of a TOML file.") from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read ({error.strerror}); give the path of a TOML file.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{file} is no text in UTF-8; give the path of a TOML file.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is not valid TOML: {error}.") from None

@@ -1,0 +1,1 @@
+"""What an architecture promises; every measurement depends on this and on nothing else."""

@@ -1,0 +1,84 @@
+"""Recurrences that are chains of (recurrent matrix product, pointwise map) stages.
+
+RNN, LSTM and torch's GRU are chains of one stage, Cho's GRU of two, RRN of K. All derivatives of a pointwise map are
+diagonals, found for all steps at once; the adjoint then costs one matrix product a stage and step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from gradscope.contract.recurrence import Prepared, Recurrence, State
+
+
+class Node(Protocol):
+    """Marks a value inside a map as the new value of a state block, on which later values of the map depend."""
+
+    def __call__(self, name: str, value: Tensor) -> Tensor: ...
+
+
+Gates = tuple[Tensor, ...]
+PointwiseMap = Callable[[Gates, Mapping[str, Tensor], Prepared, Tensor, Node], State]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One matrix product and the pointwise map after it.
+
+    Attributes:
+        input: The value that is multiplied: a block of the state, or one that an earlier stage returned.
+        weight: Name of the matrix, ``(gates · hidden_size, hidden_size)``.
+        bias: Name of the bias added to the product, if any.
+        map: ``map(a, s, u, t, node)`` with the product split into gates ``a``, the state and the values of earlier
+            stages ``s``; pointwise over hidden units; it uses no parameters (what it needs comes with ``u``).
+            The last stage returns the new state; an earlier one the values that later stages use.
+    """
+
+    input: str
+    weight: str
+    bias: str | None
+    map: PointwiseMap
+
+
+def _as_it_is(name: str, value: Tensor) -> Tensor:
+    return value
+
+
+class ChainRecurrence(Recurrence):
+    """A recurrence given by its ``stages``; ``step`` follows from them.
+
+    Attributes:
+        hidden_size: Width of every block, gate and intermediate value.
+    """
+
+    hidden_size: int
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages in order."""
+        raise NotImplementedError
+
+    def affine(self, stage: Stage, values: Mapping[str, Tensor]) -> Gates:
+        """The stage's matrix product, split into gates of ``hidden_size``."""
+        bias = getattr(self, stage.bias) if stage.bias else None
+        a = F.linear(values[stage.input], getattr(self, stage.weight), bias)
+        return a.split(self.hidden_size, dim=-1)
+
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """One step: each stage's product and map in turn."""
+        values: dict[str, Tensor] = dict(s)
+        returned: State = {}
+        for stage in self.stages:
+            returned = stage.map(self.affine(stage, values), values, u, t, _as_it_is)
+            values |= returned
+        return returned
+
+    @property
+    def recurrent_parameters(self) -> tuple[str, ...]:
+        """The matrices of the stages."""
+        return tuple(stage.weight for stage in self.stages)

@@ -1,0 +1,129 @@
+"""Layers stack and branches combine here, for every architecture alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradscope.contract.model import Model
+from gradscope.contract.recurrence import Recurrence
+
+
+class Stack(Model):
+    """Layers in sequence: each reads the outputs of the one before.
+
+    Names of components end in ``_l{k}`` as torch's parameters do, ``h_l0`` for the bottom layer. The bottom layer's
+    component is the primary one: every path from the loss to an early step passes through the layers above it or
+    through itself.
+
+    Args:
+        layers: Two or more recurrent models.
+        flat_names: The layers' own parameter names are already unique (torch's ``weight_ih_l1``), and the stack shows
+            them as they are.
+    """
+
+    def __init__(self, layers: Sequence[Model], *, flat_names: bool = False) -> None:
+        super().__init__()
+        self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
+        self._flat_names = flat_names
+        if flat_names:
+            object.__setattr__(self, "layers", tuple(layers))
+            for layer in layers:
+                for name, parameter in layer.named_parameters():
+                    self.register_parameter(name, parameter)
+        else:
+            self.layers = nn.ModuleList(layers)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)
+        if self._flat_names:  # a move may replace parameter objects: the layers keep seeing the stack's
+            for layer in self.layers:
+                for name in layer._parameters:
+                    layer._parameters[name] = self._parameters[name]
+        return self
+
+    def layer_parameter(self, index: int, name: str) -> str:
+        """The stack's name of a layer's parameter."""
+        return name if self._flat_names else f"layers.{index}.{name}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs of the last layer."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The layers' components, bottom first."""
+        return tuple(f"{name}_l{index}" for index, layer in enumerate(self.layers) for name in layer.components)
+
+    @property
+    def primary_component(self) -> str:
+        """The bottom layer's."""
+        return f"{self.layers[0].primary_component}_l0"
+
+    @property
+    def recurrent_parameters(self) -> tuple[str, ...]:
+        """The layers' recurrent parameters."""
+        return tuple(
+            self.layer_parameter(index, name)
+            for index, layer in enumerate(self.layers)
+            for name in layer.recurrent_parameters
+        )
+
+    @property
+    def state_size(self) -> int:
+        """Sum over the layers."""
+        return sum(layer.state_size for layer in self.layers)
+
+    @property
+    def parameters_counted(self) -> int:
+        """Sum over the layers."""
+        return sum(layer.parameters_counted for layer in self.layers)
+
+
+class Parallel(Model):
+    """Independent branches on the same input; the output is the mean of theirs.
+
+    Args:
+        branches: Name to recurrent model, equal output sizes; components are called ``lstm.h``, ``rrn.h``, ….
+    """
+
+    def __init__(self, branches: Mapping[str, Recurrence]) -> None:
+        super().__init__()
+        first = next(iter(branches.values()))
+        self.input_size, self.output_size = first.input_size, first.output_size
+        self.branches = nn.ModuleDict(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mean of the branches' outputs."""
+        return torch.stack([branch(x) for branch in self.branches.values()]).mean(dim=0)
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The branches' components, each after its branch's name."""
+        return tuple(f"{name}.{c}" for name, branch in self.branches.items() for c in branch.components)
+
+    @property
+    def primary_component(self) -> str:
+        """The first branch's."""
+        name, branch = next(iter(self.branches.items()))
+        return f"{name}.{branch.primary_component}"
+
+    @property
+    def recurrent_parameters(self) -> tuple[str, ...]:
+        """The branches' recurrent parameters."""
+        return tuple(f"branches.{n}.{p}" for n, branch in self.branches.items() for p in branch.recurrent_parameters)
+
+    @property
+    def state_size(self) -> int:
+        """Sum over the branches."""
+        return sum(branch.state_size for branch in self.branches.values())
+
+    @property
+    def parameters_counted(self) -> int:
+        """Sum over the branches."""
+        return sum(branch.parameters_counted for branch in self.branches.values())

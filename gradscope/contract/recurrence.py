@@ -1,0 +1,143 @@
+"""The contract of a recurrent architecture: ``s_t = step(s_{t-1}, u_t, t)``.
+
+    prepare(x) -> u            everything that is parallel in time: W_ih x + b, q, k, v, β, short causal convolutions
+    initial_state(batch) -> s  named blocks, {"h": …, "c": …}
+    step(s, u_t, t) -> s       the recurrence: pure, no Python branch on t (a tensor, counted from 1)
+    readout(s, u_t) -> y_t     never fed back
+
+A block that holds copies of earlier states (a ring buffer) is marked ``is_buffer``: it belongs to the Markov state but
+is not a component of its own. Any number of leading dimensions stands for ``batch`` in ``step`` and ``readout``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.model import Model
+
+State = dict[str, Tensor]  # block name -> (batch, *block shape)
+Prepared = dict[str, Tensor]  # name -> (batch, length, *) or, for one step, (batch, *)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One named part of the state of one sample."""
+
+    name: str
+    shape: tuple[int, ...]
+    is_complex: bool = False
+    is_buffer: bool = False
+
+    @property
+    def size(self) -> int:
+        """Real numbers in the block."""
+        return math.prod(self.shape) * (2 if self.is_complex else 1)
+
+
+class Recurrence(Model):
+    """Base class of recurrent architectures; subclass it to bring your own.
+
+    A subclass sets ``input_size``, ``output_size`` and ``state_spec`` in its constructor and defines ``prepare``,
+    ``step`` and, where the output is not simply the first block, ``readout``. That is enough for every measurement;
+    :class:`~gradscope.contract.chain.ChainRecurrence` and :class:`~gradscope.contract.diagonal.DiagonalRecurrence` are
+    faster where they fit.
+
+    Attributes:
+        state_spec: The blocks of the state, in order; the first one is the primary component.
+        prepare_reach: How many earlier inputs ``prepare`` mixes into one step (0: it is local in time).
+        period: The recurrence repeats its form after this many steps.
+    """
+
+    state_spec: tuple[Block, ...]
+    prepare_reach: int = 0
+    period: int = 1
+    recurrent_parameter_names: ClassVar[tuple[str, ...]] = ()
+
+    def prepare(self, x: Tensor) -> Prepared:
+        """What the steps consume, for all steps at once; local in time unless ``prepare_reach`` says otherwise."""
+        return {"x": x}
+
+    def initial_state(self, batch: int) -> State:
+        """s_0: zeros in the dtype and on the device of the parameters."""
+        like = next(self.parameters(), torch.zeros(()))
+        real = torch.zeros((), dtype=like.dtype).real.dtype if like.is_complex() else like.dtype
+        kinds = {True: torch.complex128 if real == torch.float64 else torch.complex64, False: real}
+        return {
+            block.name: torch.zeros(batch, *block.shape, dtype=kinds[block.is_complex], device=like.device)
+            for block in self.state_spec
+        }
+
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """One step of the recurrence; ``t`` counts from 1."""
+        raise NotImplementedError
+
+    def readout(self, s: State, u: Prepared) -> Tensor:
+        """The output of one step, ``(batch, output_size)``; the first block by default."""
+        return s[self.state_spec[0].name]
+
+    def run(self, x: Tensor, s: State, start: int) -> State:
+        """States of consecutive steps, without gradients.
+
+        Args:
+            x: Inputs of the steps, time first, ``(steps, batch, input_size)``; with ``prepare_reach`` r it starts r
+                steps early (as far as there are any).
+            s: The state before the first of them.
+            start: How many steps came before; the first step is number ``start + 1``.
+
+        Returns:
+            Block name to ``(steps, batch, *block shape)``.
+        """
+        u = prepare_time_major(self, x, skip=min(self.prepare_reach, start))
+        times = torch.arange(start + 1, start + 1 + len(next(iter(u.values()))), device=x.device)
+        history: list[State] = []
+        for t, *values in zip(times, *(v.unbind(0) for v in u.values()), strict=True):
+            s = self.step(s, dict(zip(u, values, strict=True)), t)
+            history.append(s)
+        return {block.name: torch.stack([h[block.name] for h in history]) for block in self.state_spec}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs ``(batch, length, output_size)``; differentiable, a plain loop over time."""
+        u = self.prepare(x)
+        s = self.initial_state(len(x))
+        outputs = []
+        for index, t in enumerate(torch.arange(1, x.shape[1] + 1, device=x.device)):
+            u_t = {name: value[:, index] for name, value in u.items()}
+            s = self.step(s, u_t, t)
+            outputs.append(self.readout(s, u_t))
+        return torch.stack(outputs, dim=1)
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The blocks that are not buffers."""
+        return tuple(block.name for block in self.state_spec if not block.is_buffer)
+
+    @property
+    def primary_component(self) -> str:
+        """The first block of the state."""
+        return self.state_spec[0].name
+
+    @property
+    def recurrent_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that make up the recurrence."""
+        return self.recurrent_parameter_names
+
+    @property
+    def state_size(self) -> int:
+        """Real numbers in the Markov state of one sample."""
+        return sum(block.size for block in self.state_spec)
+
+
+def prepare_time_major(model: Recurrence, x: Tensor, skip: int = 0) -> Prepared:
+    """``prepare`` for inputs with time first, ``(steps, batch, …)`` in and out, without the first ``skip`` steps.
+
+    A ``prepare`` that is local in time cannot tell time from batch, so the contiguous layout is used as it is.
+    """
+    if model.prepare_reach == 0:
+        return model.prepare(x)
+    u = model.prepare(x.transpose(0, 1))
+    return {name: value.transpose(0, 1)[skip:] for name, value in u.items()}

@@ -1,0 +1,1 @@
+"""The linearised dynamics along a trajectory: adjoint, tangent, matrix, in scaled arithmetic."""

@@ -1,0 +1,239 @@
+"""The adjoint recurrence ``δ_{t−1} = J_tᵀ δ_t + ∂ℓ_{t−1}/∂s_{t−1}`` of one recurrence, segment by segment.
+
+What is common to every shape of Jacobian: δ as a mantissa with one exponent per length and sample, rescaled every few
+steps; each length beginning at its own last step; the direct terms of a loss, or of a layer above; and the way from the
+steps' inputs u on to x and to the parameters.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.recurrence import Prepared, State
+from gradscope.dynamics.parameter_gradients import ParameterGradients
+from gradscope.dynamics.pullbacks import PreparePullback, readout_vjp
+from gradscope.dynamics.scaled import ZERO_EXPONENT, Scaled, add, row_exponent, times_power_of_two
+from gradscope.dynamics.segments import Segment, SegmentStates
+from gradscope.dynamics.trajectory import Trajectory
+
+RESCALE_STEPS = 32
+# Between two rescalings δ may shrink by so many bits before the stretch is redone with a rescaling at every step: the
+# normal range of the dtype less the digits of the smaller entries.
+SHRINKAGE_BITS = {torch.float32: 90, torch.float64: 900}
+
+
+@dataclass(frozen=True)
+class Wants:
+    """What an adjoint is asked for; what is not asked for is not computed.
+
+    Attributes:
+        components: Names of the nodes whose total derivative is wanted.
+        state: The adjoint of the whole Markov state.
+        inputs: ∂L/∂x_t.
+        parameters: Per-sample gradients of the parameters, and the steps' shares of the recurrent ones.
+    """
+
+    components: frozenset[str]
+    state: bool = False
+    inputs: bool = False
+    parameters: bool = False
+
+
+@dataclass(frozen=True)
+class Cotangents:
+    """∂L/∂y for the outputs of one segment.
+
+    Attributes:
+        every: At every step, rows ``(steps, active, batch)``; None where it is zero.
+        last: At the segment's last step alone, rows ``(active, batch)``; None where it is zero.
+    """
+
+    every: Scaled | None = None
+    last: Scaled | None = None
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What the adjoint finds in one segment; rows are ``(steps, active, batch)``.
+
+    Attributes:
+        nodes: Total derivative at each component asked for.
+        state: Adjoint of the Markov state, one entry per block of the state.
+        inputs: ∂L/∂x_t.
+        recurrent_norms: log10 ‖G_t‖ of the step's share in the recurrent weights' gradient, one entry per recurrence.
+    """
+
+    nodes: dict[str, Scaled] = field(default_factory=dict)
+    state: tuple[Scaled, ...] = ()
+    inputs: Scaled | None = None
+    recurrent_norms: tuple[Tensor, ...] = ()
+
+
+class LocalSteps(ABC):
+    """The linearised steps of one segment, in one of the shapes; all values are mantissas ``(steps, active, batch, *)``.
+
+    Attributes:
+        delta: The adjoint δ_t of every step, block by block, filled by ``pull``.
+    """
+
+    delta: State
+
+    @abstractmethod
+    def pull(self, first: int, last: int, delta: State, direct: State | None) -> State:
+        """Runs the recurrence over the segment's steps ``last, last − 1, …, first + 1``, counted from 1.
+
+        Args:
+            first: The step before the earliest one.
+            last: The latest step.
+            delta: Adjoint at the latest step, without its direct term, ``(active, batch, *)``.
+            direct: Direct terms of these steps, ``(last − first, active, batch, *)``.
+
+        Returns:
+            The adjoint at step ``first`` without its direct term.
+        """
+
+    @abstractmethod
+    def total(self, name: str) -> Tensor:
+        """Total derivative at a component."""
+
+    @abstractmethod
+    def prepared_cotangent(self) -> Prepared:
+        """∂L/∂u_t through the steps."""
+
+    @abstractmethod
+    def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
+        """Gradients of the parameters that act in the steps themselves, summed over the segment.
+
+        Args:
+            alignment: Powers of two ``(steps, active, batch)`` that bring all steps to one exponent.
+
+        Returns:
+            Parameter name to ``(active, batch, *parameter shape)``.
+        """
+
+    @abstractmethod
+    def recurrent_norm(self) -> Tensor:
+        """Norm of each step's share in the gradient of the recurrent weights, ``(steps, active, batch)``."""
+
+
+class RecurrenceAdjoint(ABC):
+    """The adjoint of one recurrence along its trajectory, a stateful walk from the last step to the first."""
+
+    def __init__(self, trajectory: Trajectory, wants: Wants) -> None:
+        self.trajectory, self.model, self.wants = trajectory, trajectory.model, wants
+        self.gradients = ParameterGradients(self.model, trajectory) if wants.parameters else None
+        self._prepare = PreparePullback(self.model)
+        self._delta: State = {}
+        self._exponent = torch.zeros((0, trajectory.batch), dtype=torch.int32, device=trajectory.x.device)
+
+    @abstractmethod
+    def local_steps(self, here: SegmentStates) -> LocalSteps:
+        """The linearised steps of a segment."""
+
+    def pull(self, segment: Segment, cotangents: Cotangents) -> Pulled:
+        """Goes from the end of a segment to its beginning."""
+        here = self.trajectory.segment(segment)
+        self._begin_lengths(here)
+        through = self.wants.inputs or self.wants.parameters
+        direct, u_bar = self._through_readout(here, cotangents, through)
+        steps = self.local_steps(here)
+        exponent = self._sweep(steps, segment, direct)
+        nodes = {name: Scaled(steps.total(name), exponent) for name in self.wants.components}
+        state = tuple(Scaled(delta, exponent) for delta in steps.delta.values()) if self.wants.state else ()
+        if not through:
+            return Pulled(nodes, state)
+        for name, value in steps.prepared_cotangent().items():
+            mine = Scaled(value, exponent)
+            u_bar[name] = add(mine, u_bar[name]) if name in u_bar else mine
+        norms: tuple[Tensor, ...] = ()
+        if self.gradients is not None:
+            norms = self.gradients.add(here, steps, exponent, u_bar, cotangents)
+        return Pulled(nodes, state, self._prepare(here, u_bar) if self.wants.inputs else None, norms)
+
+    def _begin_lengths(self, here: SegmentStates) -> None:
+        """Lengths that end here join with δ = 0."""
+        new = here.segment.active - len(self._exponent)
+        if new:
+            for name, value in here.states.items():
+                zeros = value.new_zeros((new, *value.shape[1:]))
+                self._delta[name] = torch.cat([self._delta[name], zeros]) if name in self._delta else zeros
+            fresh = self._exponent.new_full((new, self.trajectory.batch), ZERO_EXPONENT)
+            self._exponent = torch.cat([self._exponent, fresh])
+
+    def _through_readout(
+        self, here: SegmentStates, cotangents: Cotangents, through: bool
+    ) -> tuple[dict[str, Scaled], dict[str, Scaled]]:
+        """Adds the last step's direct term to δ; returns the direct terms of every step, and ∂L/∂u_t of both kinds."""
+        u_bar: dict[str, Scaled] = {}
+        if cotangents.last is not None:
+            y_bar = Scaled(cotangents.last.mantissa.unsqueeze(0), cotangents.last.exponent.unsqueeze(0))
+            end = [{name: value[-1:] for name, value in values.items()} for values in (here.after, here.u)]
+            direct, at_end = readout_vjp(self.model, *end, y_bar)
+            self._add_to_delta({name: Scaled(d.mantissa[0], d.exponent[0]) for name, d in direct.items()})
+            if through:
+                u_bar = {name: _padded(value, here.segment.steps) for name, value in at_end.items()}
+        if cotangents.every is None:
+            return {}, u_bar
+        direct, at_every = readout_vjp(self.model, here.after, here.u, cotangents.every)
+        if through:
+            for name, value in at_every.items():
+                u_bar[name] = add(u_bar[name], value) if name in u_bar else value
+        return {name: term.normalized() for name, term in direct.items()}, u_bar
+
+    def _add_to_delta(self, terms: dict[str, Scaled]) -> None:
+        terms = {name: term.normalized() for name, term in terms.items()}
+        exponent = torch.stack([self._exponent, *(term.exponent for term in terms.values())]).amax(0)
+        for name, value in self._delta.items():
+            moved = times_power_of_two(value, self._exponent - exponent)
+            self._delta[name] = moved + terms[name].at(exponent) if name in terms else moved
+        self._exponent = exponent
+
+    def _sweep(self, steps: LocalSteps, segment: Segment, direct: dict[str, Scaled]) -> Tensor:
+        """Runs the recurrence stretch by stretch; returns the exponents of the segment's steps."""
+        exponent = self._exponent.new_empty((segment.steps, *self._exponent.shape))
+        for last in range(segment.steps, 0, -RESCALE_STEPS):
+            first = max(0, last - RESCALE_STEPS)
+            if not self._stretch(steps, first, last, direct, exponent, redo=False):
+                for single in range(last, first, -1):
+                    self._stretch(steps, single - 1, single, direct, exponent, redo=True)
+        return exponent
+
+    def _stretch(
+        self, steps: LocalSteps, first: int, last: int, direct: dict[str, Scaled], exponent: Tensor, *, redo: bool
+    ) -> bool:
+        """Steps ``last … first + 1`` at one exponent; False, and nothing changed, where δ left the dtype's range."""
+        shift = row_exponent(list(self._delta.values()), 2)
+        base = torch.where(shift == ZERO_EXPONENT, shift, self._exponent + shift)
+        terms = {name: Scaled(term.mantissa[first:last], term.exponent[first:last]) for name, term in direct.items()}
+        for term in terms.values():
+            base = torch.maximum(base, term.exponent.amax(0))
+        delta = {name: times_power_of_two(value, self._exponent - base) for name, value in self._delta.items()}
+        before = steps.pull(first, last, delta, {name: term.at(base) for name, term in terms.items()} or None)
+        if not redo and not _in_range(steps.delta, first, last, before, delta):
+            return False
+        exponent[first:last] = base
+        self._delta, self._exponent = before, base
+        return True
+
+
+def _in_range(history: State, first: int, last: int, before: State, start: State) -> bool:
+    """Whether δ stayed between overflow and the point where its entries lose digits."""
+    blocks = [*(torch.cat([before[name].unsqueeze(0), value[first:last]]) for name, value in history.items())]
+    exponents = row_exponent(blocks, 3)
+    real = next(iter(start.values())).real.dtype
+    nonzero = row_exponent(list(start.values()), 2) != ZERO_EXPONENT
+    shrunk = (exponents < -SHRINKAGE_BITS[real]) & nonzero
+    finite = all(bool(torch.isfinite(block).all()) for block in blocks)
+    return finite and not bool(shrunk.any())
+
+
+def _padded(at_end: Scaled, steps: int) -> Scaled:
+    """A value of the last step among zeros for the steps before it."""
+    mantissa = at_end.mantissa.new_zeros((steps, *at_end.mantissa.shape[1:]))
+    exponent = at_end.exponent.new_full((steps, *at_end.exponent.shape[1:]), ZERO_EXPONENT)
+    mantissa[-1], exponent[-1] = at_end.mantissa[0], at_end.exponent[0]
+    return Scaled(mantissa, exponent)

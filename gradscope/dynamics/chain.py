@@ -1,0 +1,323 @@
+"""The adjoint of a chain of (matrix product, pointwise map) stages.
+
+Every derivative of a pointwise map is a diagonal. Autograd finds all of them for all steps of a segment at once, one
+call per value that a map computes, with a cotangent of ones; nobody writes a derivative by hand. What is left for the
+loop over time is a handful of in-place products a step and one matrix product a stage.
+
+The loop works on a *tape* ``(steps + 1, active, batch, slots, hidden_size)``. Row i holds what is known at step i of the
+segment: the adjoint δ of every block of the state, and, of the step that comes after, the cotangents of its gates and of
+the values that its stages hand on. Blocks come first, then each stage's gates, then the values it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.chain import ChainRecurrence, Stage
+from gradscope.contract.recurrence import Prepared, State
+from gradscope.dynamics.adjoint import LocalSteps, RecurrenceAdjoint
+from gradscope.dynamics.pullbacks import over_lengths
+from gradscope.dynamics.scaled import expand_like
+from gradscope.dynamics.segments import SegmentStates
+
+Operation = tuple[Callable[..., Tensor], tuple[tuple[Tensor, ...], ...]]
+
+
+@dataclass
+class Differentiated:
+    """One value that a map computes, with its diagonal derivatives.
+
+    Attributes:
+        name: Of the block or of the value handed on.
+        slots: Slot of the tape to derivative, ``(steps, batch, hidden_size)``; absent where it does not depend.
+        nodes: Block computed earlier in the same map to derivative.
+        u: Name in u to derivative, ``(steps, batch, width)``.
+    """
+
+    name: str
+    slots: dict[int, Tensor] = field(default_factory=dict)
+    nodes: dict[str, Tensor] = field(default_factory=dict)
+    u: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which slot of the tape holds what; follows from the model alone."""
+
+    blocks: dict[str, int]
+    gates: tuple[range, ...]
+    handed_on: tuple[dict[str, int], ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Diagonals:
+    """The linearised maps of one segment: for each stage, the values it computes, in the order of computation."""
+
+    layout: Layout
+    stages: tuple[tuple[Differentiated, ...], ...]
+    inputs: tuple[Tensor, ...]
+
+
+def diagonals(model: ChainRecurrence, here: SegmentStates, *, with_u: bool) -> Diagonals:
+    """Evaluates the maps of a segment once, with gradients, at the states that are known."""
+    blocks = {block.name: index for index, block in enumerate(model.state_spec)}
+    values: dict[str, Tensor] = dict(here.before)
+    slot_of, count = dict(blocks), len(blocks)
+    u = {n: _full_width(v, model.hidden_size) for n, v in here.u.items()}
+    times = here.times.reshape(-1, 1, 1)
+    gates, handed_on, stages, inputs = [], [], [], []
+    for index, stage in enumerate(model.stages):
+        inputs.append(values[stage.input])
+        products = model.affine(stage, values)
+        gates.append(range(count, count + len(products)))
+        count += len(products)
+        is_last = index == len(model.stages) - 1
+        found, returned = _differentiate(stage, products, gates[-1], values, slot_of, u, times, with_u=with_u)
+        stages.append(tuple(found))
+        new = {} if is_last else {name: count + k for k, name in enumerate(returned)}
+        handed_on.append(new)
+        slot_of |= new
+        values |= returned
+        count += len(new)
+    return Diagonals(Layout(blocks, tuple(gates), tuple(handed_on), count), tuple(stages), tuple(inputs))
+
+
+def _differentiate(
+    stage: Stage,
+    products: Iterable[Tensor],
+    gates: range,
+    values: dict[str, Tensor],
+    slot_of: dict[str, int],
+    u: Prepared,
+    times: Tensor,
+    *,
+    with_u: bool,
+) -> tuple[list[Differentiated], State]:
+    nodes: dict[str, tuple[Tensor, Tensor]] = {}  # name -> (as computed, as seen by what follows)
+
+    def cut(name: str, value: Tensor) -> Tensor:
+        nodes[name] = (value, value.detach().requires_grad_())
+        return nodes[name][1]
+
+    with torch.enable_grad():
+        a = tuple(product.detach().requires_grad_() for product in products)
+        s = {name: value.detach().requires_grad_() for name, value in values.items()}
+        u = {name: value.detach().requires_grad_(with_u) for name, value in u.items()}
+        returned = stage.map(a, s, u, times, cut)
+    computed = {name: value for name, (value, _) in nodes.items()}
+    computed |= {name: value for name, value in returned.items() if name not in nodes}
+    slots = [*gates, *(slot_of[name] for name in s)]
+    found = []
+    for name, value in computed.items():
+        derivatives = Differentiated(name)
+        found.append(derivatives)
+        if not value.requires_grad:
+            continue
+        earlier = [n for n in nodes if n != name]
+        leaves = [*a, *s.values(), *(nodes[n][1] for n in earlier), *(u.values() if with_u else ())]
+        # the maps are pointwise: the gradient of the sum over units is the diagonal
+        grads = torch.autograd.grad(value, leaves, torch.ones_like(value), retain_graph=True, allow_unused=True)
+        split = len(slots), len(slots) + len(earlier)
+        derivatives.slots = {k: g for k, g in zip(slots, grads[: split[0]], strict=True) if g is not None}
+        derivatives.nodes = {n: g for n, g in zip(earlier, grads[split[0] : split[1]], strict=True) if g is not None}
+        if with_u:
+            derivatives.u = {n: g for n, g in zip(u, grads[split[1] :], strict=True) if g is not None}
+    return found, {name: value.detach() for name, value in returned.items()}
+
+
+class ChainSteps(LocalSteps):
+    """Linearised steps of a chain."""
+
+    def __init__(self, model: ChainRecurrence, here: SegmentStates, *, with_u: bool) -> None:
+        self._model, self._here = model, here
+        self._maps = diagonals(model, here, with_u=with_u)
+        layout = self._maps.layout
+        rows = (here.segment.steps, here.segment.active, here.x.shape[1])
+        like = next(iter(here.states.values()))
+        self._tape = like.new_zeros((rows[0] + 1, *rows[1:], layout.count, model.hidden_size))
+        self.delta = {name: self._tape[1:, ..., slot, :] for name, slot in layout.blocks.items()}
+        self._totals: State = {}
+        self._direct_slots = self._tape[..., : len(layout.blocks), :]
+        self._program = self._compile()
+
+    def _compile(self) -> list[Operation]:
+        """The operations of one step, each with its operands at every step."""
+        written: set[int] = set()
+        program: list[Operation] = []
+        stages = list(zip(self._model.stages, self._maps.stages, self._maps.layout.gates, strict=True))
+        for index in range(len(stages) - 1, -1, -1):
+            stage, computed, gates = stages[index]
+            source = self._sources(index)
+            for value in reversed(computed):  # what depends on a value comes before it
+                program += self._through_nodes(value, source)
+                program += self._through_slots(value, source[value.name], written)
+            program += self._through_matrix(stage, gates, index, written)
+        return program
+
+    def _sources(self, index: int) -> dict[str, Tensor]:
+        """Where the cotangents of the values that a stage computes stand, ``(steps, active, batch, hidden_size)``."""
+        handed_on = self._maps.layout.handed_on[index]
+        if handed_on:
+            return {name: self._tape[:-1, ..., slot, :] for name, slot in handed_on.items()}
+        return dict(self.delta)
+
+    def _through_nodes(self, value: Differentiated, source: dict[str, Tensor]) -> list[Operation]:
+        program: list[Operation] = []
+        for name, derivative in value.nodes.items():
+            base = source[name]
+            if name not in self._totals:
+                self._totals[name] = torch.empty_like(base, memory_format=torch.contiguous_format)
+            total = self._totals[name]
+            operands = (base, derivative, source[value.name], total)
+            program.append((_add_product, tuple(zip(*(o.unbind(0) for o in operands), strict=True))))
+            source[name] = total
+        return program
+
+    def _through_slots(self, value: Differentiated, source: Tensor, written: set[int]) -> list[Operation]:
+        program: list[Operation] = []
+        for run in _runs(sorted(value.slots), written):
+            if len(run) == 1:
+                derivative = value.slots[run[0]].unsqueeze(2)
+            else:
+                derivative = torch.stack([value.slots[slot] for slot in run], dim=2)
+            target = self._tape[:-1, ..., run[0] : run[-1] + 1, :]
+            operands = (derivative, source.unsqueeze(3), target)
+            operation = _accumulate_product if run[0] in written else _product
+            program.append((operation, tuple(zip(*(o.unbind(0) for o in operands), strict=True))))
+        written.update(value.slots)
+        return program
+
+    def _through_matrix(self, stage: Stage, gates: range, index: int, written: set[int]) -> list[Operation]:
+        layout = self._maps.layout
+        slot = layout.blocks[stage.input] if index == 0 else layout.handed_on[index - 1][stage.input]
+        missing = [gate for gate in gates if gate not in written]
+        if missing:
+            raise NotImplementedError(f"a gate of stage {stage.weight} is not used by its map")
+        rows = self._tape[:-1].flatten(1, 2).flatten(2)
+        size = self._model.hidden_size
+        a_bar, target = rows[..., gates.start * size : gates.stop * size], rows[..., slot * size : (slot + 1) * size]
+        weight = getattr(self._model, stage.weight).detach()
+        operation = _accumulate_matrix_product if slot in written else _matrix_product
+        written.add(slot)
+        steps = zip(a_bar.unbind(0), target.unbind(0), strict=True)
+        return [(operation, tuple((a, weight, out) for a, out in steps))]
+
+    def pull(self, first: int, last: int, delta: State, direct: State | None) -> State:
+        """The loop over time."""
+        blocks = self._maps.layout.blocks
+        for name, slot in blocks.items():
+            self._tape[last, ..., slot, :] = delta[name]
+        terms = self._direct(direct) if direct else None
+        program = [(operation, operands) for operation, operands in self._program]
+        for index in range(last - 1, first - 1, -1):
+            if terms is not None:
+                self._direct_slots[index + 1].add_(terms[index - first])
+            for operation, operands in program:
+                operation(*operands[index])
+        return {name: self._tape[first, ..., slot, :].clone() for name, slot in blocks.items()}
+
+    def _direct(self, direct: State) -> Tensor:
+        like = next(iter(direct.values()))
+        zero = like.new_zeros(()).expand_as(like)
+        return torch.stack([direct.get(name, zero) for name in self._maps.layout.blocks], dim=3)
+
+    def total(self, name: str) -> Tensor:
+        """δ, and for a block that others are computed from what comes through them."""
+        return self._totals.get(name, self.delta[name])
+
+    def _cotangents(self, index: int) -> dict[str, Tensor]:
+        """Total cotangents of the values that a stage computes."""
+        return self._sources(index) | (self._totals if index == len(self._maps.stages) - 1 else {})
+
+    def prepared_cotangent(self) -> Prepared:
+        """From the diagonals with respect to u, all steps at once."""
+        u_bar: Prepared = {}
+        for index, computed in enumerate(self._maps.stages):
+            cotangents = self._cotangents(index)
+            for value in computed:
+                for name, derivative in value.u.items():
+                    term = _times_units(derivative, cotangents[value.name])
+                    u_bar[name] = u_bar[name] + term if name in u_bar else term
+        return {n: v.sum(-1, keepdim=True) if self._here.u[n].shape[-1] == 1 else v for n, v in u_bar.items()}
+
+    def _gate_cotangents(self, index: int) -> Tensor:
+        gates = self._maps.layout.gates[index]
+        return self._tape[:-1, ..., gates.start : gates.stop, :].flatten(3)
+
+    def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
+        """Σ_t ∂L/∂a_t ⊗ y_t for the matrices, Σ_t ∂L/∂a_t for their biases."""
+        found: dict[str, Tensor] = {}
+        for index, stage in enumerate(self._model.stages):
+            a_bar = self._gate_cotangents(index)
+            a_bar = (a_bar * expand_like(alignment, a_bar)).movedim(0, 2)  # (active, batch, steps, gates)
+            y = self._maps.inputs[index].movedim(0, 1)  # (batch, steps, hidden_size)
+            found[stage.weight] = a_bar.transpose(-1, -2) @ y
+            if stage.bias:
+                found[stage.bias] = a_bar.sum(2)
+        return found
+
+    def recurrent_norm(self) -> Tensor:
+        """‖∂L/∂a_t‖ ‖y_t‖ for each matrix: its share has rank one."""
+        squares = []
+        for index, y in enumerate(self._maps.inputs):
+            a_bar = torch.linalg.vector_norm(self._gate_cotangents(index), dim=-1, dtype=torch.float64)
+            squares.append((a_bar * torch.linalg.vector_norm(y, dim=-1, dtype=torch.float64).unsqueeze(1)).square())
+        return torch.stack(squares).sum(0).sqrt()
+
+
+class ChainAdjoint(RecurrenceAdjoint):
+    """The adjoint of a :class:`~gradscope.contract.chain.ChainRecurrence`."""
+
+    model: ChainRecurrence
+
+    def local_steps(self, here: SegmentStates) -> LocalSteps:
+        """The diagonals of a segment."""
+        return ChainSteps(self.model, here, with_u=self.wants.inputs or self.wants.parameters)
+
+
+def _product(derivative: Tensor, cotangent: Tensor, out: Tensor) -> Tensor:
+    return torch.mul(derivative, cotangent, out=out)
+
+
+def _accumulate_product(derivative: Tensor, cotangent: Tensor, out: Tensor) -> Tensor:
+    return out.addcmul_(derivative, cotangent)
+
+
+def _add_product(base: Tensor, derivative: Tensor, cotangent: Tensor, out: Tensor) -> Tensor:
+    return torch.addcmul(base, derivative, cotangent, out=out)
+
+
+def _matrix_product(a_bar: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+    return torch.mm(a_bar, weight, out=out)
+
+
+def _accumulate_matrix_product(a_bar: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+    return out.addmm_(a_bar, weight)
+
+
+def _runs(slots: list[int], written: set[int]) -> list[list[int]]:
+    """Consecutive slots that are all written already, or all not."""
+    runs: list[list[int]] = []
+    for slot in slots:
+        if runs and slot == runs[-1][-1] + 1 and (slot in written) == (runs[-1][-1] in written):
+            runs[-1].append(slot)
+        else:
+            runs.append([slot])
+    return runs
+
+
+def _full_width(value: Tensor, hidden_size: int) -> Tensor:
+    """A value of u that is one number for all units, written out for each, so that its derivative is a diagonal too."""
+    return value.expand(*value.shape[:-1], hidden_size) if value.shape[-1] == 1 else value
+
+
+def _times_units(derivative: Tensor, cotangent: Tensor) -> Tensor:
+    """``(steps, batch, gates · hidden_size)`` times ``(steps, active, batch, hidden_size)``, gate by gate."""
+    width = cotangent.shape[-1]
+    by_gate = derivative.unflatten(-1, (-1, width)).unsqueeze(1)
+    return (by_gate * cotangent.unsqueeze(-2)).flatten(-2)

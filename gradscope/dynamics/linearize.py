@@ -1,0 +1,282 @@
+"""The linearised dynamics of a model along the trajectory of one input.
+
+    trajectory     s_0 … s_T                    one forward pass
+    adjoint        δ_{t−1} = J_tᵀ δ_t + …       per-timestep gradients, of every length of a sweep at once
+    tangent        V_t = J_t V_{t−1}            how a perturbation of the state travels
+    matrix         J_t = ∂s_t/∂s_{t−1}          at chosen steps
+
+Layers of a stack follow one another (the cotangents that a layer finds for its inputs are those of the outputs below
+it); branches stand side by side. Each recurrence is a diagonal block of J with exponents of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.chain import ChainRecurrence
+from gradscope.contract.combinators import Parallel, Stack
+from gradscope.contract.diagonal import DiagonalRecurrence
+from gradscope.contract.model import Model
+from gradscope.contract.recurrence import Recurrence
+from gradscope.dynamics.adjoint import Cotangents, Pulled, RecurrenceAdjoint, Wants
+from gradscope.dynamics.chain import ChainAdjoint
+from gradscope.dynamics.diagonal import DiagonalAdjoint
+from gradscope.dynamics.replay import ReplayedAdjoint
+from gradscope.dynamics.scaled import Scaled, add
+from gradscope.dynamics.segments import Segment, reversed_segments
+from gradscope.dynamics.trajectory import Trajectory
+from gradscope.errors import NoRecurrentState
+
+SEGMENT_NUMBERS = 1 << 19  # numbers of state in one segment of the reverse pass
+SEGMENT_STEPS = (32, 1024)  # its smallest and largest number of steps
+
+
+class Adjoint(Protocol):
+    """Walks from the last segment to the first."""
+
+    def pull(self, segment: Segment, cotangents: Cotangents) -> Pulled:
+        """One segment."""
+        ...
+
+    def weight_gradients(self) -> dict[str, Scaled]:
+        """Per-sample gradients of the parameters over the segments so far, rows ``(active, batch)``."""
+        ...
+
+
+class Linearization(Protocol):
+    """A model linearised along a trajectory.
+
+    Attributes:
+        model: The model.
+        outputs: ``(length, batch, output_size)``.
+    """
+
+    model: Model
+    outputs: Tensor
+
+    @property
+    def recurrences(self) -> tuple[Trajectory, ...]:
+        """The trajectories of the diagonal blocks of J, bottom layer first."""
+        ...
+
+    def adjoint(self, wants: Wants) -> Adjoint:
+        """A fresh walk."""
+        ...
+
+
+class _RecurrenceWalk:
+    """Parameter names of one recurrence are its own."""
+
+    def __init__(self, adjoint: RecurrenceAdjoint) -> None:
+        self._adjoint = adjoint
+        self.pull = adjoint.pull
+
+    def weight_gradients(self) -> dict[str, Scaled]:
+        gradients = self._adjoint.gradients
+        return gradients.sums if gradients else {}
+
+
+class RecurrenceLinearization:
+    """One recurrence.
+
+    Args:
+        model: The recurrence.
+        x: ``(length, batch, input_size)``.
+        accelerated: Use the shape that the class declares; False replays by autograd, the definition.
+    """
+
+    def __init__(self, model: Recurrence, x: Tensor, *, accelerated: bool = True) -> None:
+        self.model = model
+        self.trajectory = Trajectory(model, x)
+        self.outputs = self.trajectory.outputs
+        self._kind: type[RecurrenceAdjoint] = ReplayedAdjoint
+        if accelerated and isinstance(model, ChainRecurrence):
+            self._kind = ChainAdjoint
+        elif accelerated and isinstance(model, DiagonalRecurrence):
+            self._kind = DiagonalAdjoint
+
+    @property
+    def recurrences(self) -> tuple[Trajectory, ...]:
+        """Itself."""
+        return (self.trajectory,)
+
+    def adjoint(self, wants: Wants) -> Adjoint:
+        """A fresh walk in the recurrence's shape."""
+        return _RecurrenceWalk(self._kind(self.trajectory, wants))
+
+
+class StackLinearization:
+    """Layers in sequence."""
+
+    def __init__(self, model: Stack, x: Tensor, *, accelerated: bool = True) -> None:
+        self.model = model
+        self.layers: list[Linearization] = []
+        for layer in model.layers:
+            self.layers.append(linearize_time_major(layer, x, accelerated=accelerated))
+            x = self.layers[-1].outputs
+        self.outputs = x
+
+    @property
+    def recurrences(self) -> tuple[Trajectory, ...]:
+        """Those of the layers."""
+        return tuple(block for layer in self.layers for block in layer.recurrences)
+
+    def adjoint(self, wants: Wants) -> Adjoint:
+        """A walk through all layers, segment by segment."""
+        return _StackWalk(self, wants)
+
+
+class _StackWalk:
+    def __init__(self, linearization: StackLinearization, wants: Wants) -> None:
+        self._model = linearization.model
+        self._walks = []
+        for index, layer in enumerate(linearization.layers):
+            suffix = f"_l{index}"
+            mine = frozenset(name.removesuffix(suffix) for name in wants.components if name.endswith(suffix))
+            inputs = wants.inputs or index > 0
+            self._walks.append(layer.adjoint(Wants(mine, wants.state, inputs, wants.parameters)))
+
+    def pull(self, segment: Segment, cotangents: Cotangents) -> Pulled:
+        """From the top layer to the bottom one."""
+        nodes: dict[str, Scaled] = {}
+        state: tuple[Scaled, ...] = ()
+        norms: tuple[Tensor, ...] = ()
+        inputs: Scaled | None = None
+        for index in range(len(self._walks) - 1, -1, -1):
+            pulled = self._walks[index].pull(segment, cotangents)
+            nodes |= {f"{name}_l{index}": value for name, value in pulled.nodes.items()}
+            state, norms, inputs = state + pulled.state, norms + pulled.recurrent_norms, pulled.inputs
+            cotangents = Cotangents(every=inputs)
+        return Pulled(nodes, state, inputs, norms)
+
+    def weight_gradients(self) -> dict[str, Scaled]:
+        """Under the stack's names."""
+        return {
+            self._model.layer_parameter(index, name): value
+            for index, walk in enumerate(self._walks)
+            for name, value in walk.weight_gradients().items()
+        }
+
+
+class ParallelLinearization:
+    """Branches side by side; the outputs are the mean of theirs."""
+
+    def __init__(self, model: Parallel, x: Tensor, *, accelerated: bool = True) -> None:
+        self.model = model
+        self.branches = {
+            name: linearize_time_major(branch, x, accelerated=accelerated) for name, branch in model.branches.items()
+        }
+        self.outputs = torch.stack([branch.outputs for branch in self.branches.values()]).mean(dim=0)
+
+    @property
+    def recurrences(self) -> tuple[Trajectory, ...]:
+        """Those of the branches."""
+        return tuple(block for branch in self.branches.values() for block in branch.recurrences)
+
+    def adjoint(self, wants: Wants) -> Adjoint:
+        """A walk through each branch with its share of the cotangents."""
+        return _ParallelWalk(self, wants)
+
+
+class _ParallelWalk:
+    def __init__(self, linearization: ParallelLinearization, wants: Wants) -> None:
+        self._walks = {}
+        for name, branch in linearization.branches.items():
+            prefix = f"{name}."
+            mine = frozenset(c.removeprefix(prefix) for c in wants.components if c.startswith(prefix))
+            self._walks[name] = branch.adjoint(Wants(mine, wants.state, wants.inputs, wants.parameters))
+
+    def pull(self, segment: Segment, cotangents: Cotangents) -> Pulled:
+        """Each branch receives ∂L/∂y divided by the number of branches."""
+        share = Cotangents(self._share(cotangents.every), self._share(cotangents.last))
+        pulled = {name: walk.pull(segment, share) for name, walk in self._walks.items()}
+        nodes = {f"{name}.{c}": value for name, p in pulled.items() for c, value in p.nodes.items()}
+        state = tuple(value for p in pulled.values() for value in p.state)
+        norms = tuple(value for p in pulled.values() for value in p.recurrent_norms)
+        inputs: Scaled | None = None
+        for p in pulled.values():
+            if p.inputs is not None:
+                inputs = p.inputs if inputs is None else add(inputs, p.inputs)
+        return Pulled(nodes, state, inputs, norms)
+
+    def _share(self, cotangent: Scaled | None) -> Scaled | None:
+        return cotangent and Scaled(cotangent.mantissa / len(self._walks), cotangent.exponent)
+
+    def weight_gradients(self) -> dict[str, Scaled]:
+        """Under the composite's names."""
+        return {
+            f"branches.{name}.{parameter}": value
+            for name, walk in self._walks.items()
+            for parameter, value in walk.weight_gradients().items()
+        }
+
+
+def linearize_time_major(model: Model, x: Tensor, *, accelerated: bool = True) -> Linearization:
+    """:func:`linearize` for inputs ``(length, batch, input_size)``."""
+    if isinstance(model, Stack):
+        return StackLinearization(model, x, accelerated=accelerated)
+    if isinstance(model, Parallel):
+        return ParallelLinearization(model, x, accelerated=accelerated)
+    if isinstance(model, Recurrence):
+        return RecurrenceLinearization(model, x, accelerated=accelerated)
+    raise NoRecurrentState(
+        f"{type(model).__name__} has no recurrent state, so there is no state Jacobian; its counterpart is the temporal "
+        "Jacobian ∂y_T/∂x_t, and gradient_norms measures its inputs and inner nodes."
+    )
+
+
+def linearize(model: Model, x: Tensor, *, accelerated: bool = True) -> Linearization:
+    """Runs a recurrent model along an input and linearises it there.
+
+    Args:
+        model: A recurrent model.
+        x: ``(batch, length, input_size)``, in the model's dtype and on its device.
+        accelerated: False differentiates every recurrence by autograd replay, the definition that the faster shapes
+            are tested against.
+
+    Returns:
+        The linearization; every measurement is a function of it.
+
+    Raises:
+        NoRecurrentState: The model has none (a transformer, a sequence module).
+
+    Cost:
+        One forward pass; states are kept up to 192 MiB and checkpointed beyond.
+    """
+    with torch.no_grad():
+        return linearize_time_major(model, x.transpose(0, 1).contiguous(), accelerated=accelerated)
+
+
+def segment_steps(linearization: Linearization, active: int) -> int:
+    """How many steps of all recurrences together make a segment that stays in the processor's cache."""
+    numbers = sum(block.model.state_size * block.batch for block in linearization.recurrences)
+    shortest, longest = SEGMENT_STEPS
+    return int(min(max(SEGMENT_NUMBERS // max(1, numbers * active), shortest), longest))
+
+
+def adjoint_segments(
+    linearization: Linearization,
+    lengths: Sequence[int],
+    cotangents: Callable[[Segment], Cotangents],
+    wants: Wants,
+) -> Iterator[tuple[Segment, Pulled, Adjoint]]:
+    """The adjoint recurrence of several lengths in one reverse pass.
+
+    Args:
+        linearization: Along a trajectory at least as long as the longest length.
+        lengths: Distinct lengths; results have them in falling order.
+        cotangents: ∂L/∂y for the outputs of a segment.
+        wants: What to compute.
+
+    Yields:
+        Each segment from the last to the first, what was found in it, and the walk, whose ``weight_gradients()`` are
+        complete after the last one.
+    """
+    walk = linearization.adjoint(wants)
+    with torch.no_grad():
+        for segment in reversed_segments(lengths, segment_steps(linearization, 1)):
+            yield segment, walk.pull(segment, cotangents(segment)), walk

@@ -1,0 +1,213 @@
+"""Per-sample gradients of a recurrence's parameters, summed over time in scaled arithmetic.
+
+Parameters act in ``prepare``, in the steps or in ``readout``; each part is one vector-Jacobian product per length and
+sample, vectorised with ``torch.func``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vjp, vmap
+
+from gradscope.contract.recurrence import Recurrence, State
+from gradscope.dynamics.scaled import ZERO_EXPONENT, Scaled, add, power_of_two
+from gradscope.dynamics.segments import SegmentStates
+from gradscope.dynamics.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from gradscope.dynamics.adjoint import Cotangents, LocalSteps
+
+VMAP_NUMBERS = 1 << 24  # largest intermediate of one vectorised call, in numbers
+Values = dict[str, Tensor]
+
+
+class _Method(nn.Module):
+    """Makes any method of a module callable with other parameters."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, method: str, *args: Any) -> Any:
+        return getattr(self.module, method)(*args)
+
+
+def with_parameters(module: nn.Module, method: str) -> Callable[..., Any]:
+    """``f(parameters, *args)``: the method with some parameters replaced, the module left as it is."""
+    wrapped = _Method(module)
+
+    def call(parameters: Values, *args: Any) -> Any:
+        return functional_call(wrapped, {f"module.{n}": p for n, p in parameters.items()}, (method, *args))
+
+    return call
+
+
+def parameters_used(module: nn.Module, call: Callable[[Callable[..., Any]], Any], method: str) -> Values:
+    """The parameters that the outputs of a method depend on.
+
+    Args:
+        module: Owner of the method.
+        call: Given ``f(*args)``, calls it with some arguments.
+        method: Its name.
+    """
+    leaves = {name: p.detach().requires_grad_() for name, p in module.named_parameters()}
+    with torch.enable_grad():
+        outputs = call(lambda *args: with_parameters(module, method)(leaves, *args))
+        tensors = list(outputs.values()) if isinstance(outputs, dict) else [outputs]
+        tensors = [v for v in tensors if v.requires_grad]
+        if not leaves or not tensors:
+            return {}
+        ones = [torch.ones_like(v) for v in tensors]
+        grads = torch.autograd.grad(tensors, list(leaves.values()), ones, allow_unused=True)
+    return {n: p.detach() for (n, p), g in zip(leaves.items(), grads, strict=True) if g is not None}
+
+
+class ParameterGradients:
+    """Sums of per-sample gradients over the segments.
+
+    Attributes:
+        sums: Parameter name to its gradient, rows ``(active, batch)``.
+    """
+
+    def __init__(self, model: Recurrence, trajectory: Trajectory) -> None:
+        self.model = model
+        self.sums: dict[str, Scaled] = {}
+        x, u = trajectory.x[:1], trajectory.prepared(0, 1)
+        s = {name: value[1] for name, value in trajectory.states(0, 1).items()}
+        u_t = {name: value[0] for name, value in u.items()}
+        self._in_prepare = parameters_used(model, lambda f: f(x.transpose(0, 1)), "prepare")
+        self._in_readout = parameters_used(model, lambda f: f(s, u_t), "readout")
+
+    def add(
+        self,
+        here: SegmentStates,
+        steps: LocalSteps,
+        exponent: Tensor,
+        u_bar: dict[str, Scaled],
+        cotangents: Cotangents,
+    ) -> tuple[Tensor, ...]:
+        """Adds one segment; returns log10 of the norm of each step's share of the recurrent weights' gradient."""
+        common = exponent.amax(0)
+        for name, value in steps.parameter_gradients(power_of_two(exponent - common, here.x.dtype)).items():
+            self._add(name, Scaled(value, common))
+        if self._in_prepare:
+            self._add_prepare(here, u_bar)
+        if self._in_readout:
+            self._add_readout(here, cotangents)
+        if not self.model.recurrent_parameters:
+            return ()
+        return (torch.log10(steps.recurrent_norm().double()) + exponent.double() * math.log10(2),)
+
+    def _add(self, name: str, term: Scaled) -> None:
+        if name not in self.sums:
+            self.sums[name] = term
+            return
+        before = self.sums[name]
+        new = len(term.exponent) - len(before.exponent)
+        if new:
+            zeros = before.mantissa.new_zeros((new, *before.mantissa.shape[1:]))
+            fresh = before.exponent.new_full((new, *before.exponent.shape[1:]), ZERO_EXPONENT)
+            before = Scaled(torch.cat([before.mantissa, zeros]), torch.cat([before.exponent, fresh]))
+        self.sums[name] = add(before, term.normalized())
+
+    def _add_prepare(self, here: SegmentStates, u_bar: dict[str, Scaled]) -> None:
+        common = torch.stack([value.exponent for value in u_bar.values()]).amax((0, 1))
+        # (steps, active, batch, *) -> (active, batch, steps, *)
+        cotangent = {name: value.at(common.expand_as(value.exponent)).movedim(0, 2) for name, value in u_bar.items()}
+        prepare, skip = with_parameters(self.model, "prepare"), len(here.x) - here.segment.steps
+
+        def row(x: Tensor, u_row: Values) -> Values:
+            def outputs(parameters: Values) -> Values:
+                u = prepare(parameters, x.unsqueeze(0))
+                return {name: u[name][0, skip:] for name in u_row}
+
+            return vjp(outputs, self._in_prepare)[1](u_row)[0]  # type: ignore[no-any-return]
+
+        over_batch = vmap(row, in_dims=(1, 0))
+        grads = vmap(over_batch, in_dims=(None, 0))(here.x, cotangent)
+        for name, grad in grads.items():
+            self._add(name, Scaled(grad, common))
+
+    def _add_readout(self, here: SegmentStates, cotangents: Cotangents) -> None:
+        ends: list[tuple[Scaled, State, State]] = []
+        if cotangents.every is not None:
+            ends.append((cotangents.every, here.after, here.u))
+        if cotangents.last is not None:
+            last = Scaled(cotangents.last.mantissa.unsqueeze(0), cotangents.last.exponent.unsqueeze(0))
+            ends.append((last, {n: v[-1:] for n, v in here.after.items()}, {n: v[-1:] for n, v in here.u.items()}))
+        readout = with_parameters(self.model, "readout")
+
+        def row(s: Values, u: Values, y_bar: Tensor) -> Values:
+            return vjp(lambda parameters: readout(parameters, s, u), self._in_readout)[1](y_bar)[0]  # type: ignore[no-any-return]
+
+        for y_bar, s, u in ends:
+            common = y_bar.exponent.amax(0)
+            over_batch = vmap(row, in_dims=(1, 1, 1))
+            mantissa = y_bar.at(common.expand_as(y_bar.exponent))
+            for name, grad in vmap(over_batch, in_dims=(None, None, 1))(s, u, mantissa).items():
+                self._add(name, Scaled(grad, common))
+
+
+def step_gradients(here: SegmentStates, model: Recurrence, parameters: Values, delta: Values) -> Values:
+    """Gradients of parameters that act in ``step``, summed over the steps of a segment, for any recurrence.
+
+    Args:
+        here: The segment.
+        model: The recurrence.
+        parameters: Those that act in ``step``.
+        delta: δ_t at one common exponent, ``(steps, active, batch, *)``.
+
+    Returns:
+        Parameter name to ``(active, batch, *)``.
+    """
+    step = with_parameters(model, "step")
+
+    def row(s: Values, u: Values, cotangent: Values) -> Values:
+        def steps(values: Values) -> Values:
+            return vmap(lambda s_t, u_t, t: _single(step, values, s_t, u_t, t))(s, u, here.times)  # type: ignore[no-any-return]
+
+        return vjp(steps, parameters)[1](cotangent)[0]  # type: ignore[no-any-return]
+
+    over_batch = vmap(row, in_dims=(1, 1, 1))
+    return vmap(over_batch, in_dims=(None, None, 1))(here.before, here.u, delta)  # type: ignore[no-any-return]
+
+
+def recurrent_norms(here: SegmentStates, model: Recurrence, names: tuple[str, ...], delta: Values) -> Tensor:
+    """‖G_t‖ of every step's share of the recurrent parameters' gradient, for any recurrence.
+
+    The share of step t is what reaches the parameters through that step, by way of ``step`` and of ``prepare``.
+
+    Returns:
+        ``(steps, active, batch)``, at the exponents of ``delta``.
+    """
+    parameters = {name: model.get_parameter(name).detach() for name in names}
+    prepare, step = with_parameters(model, "prepare"), with_parameters(model, "step")
+    reach = len(here.x) - here.segment.steps
+    windows = here.x.unfold(0, reach + 1, 1).movedim(-1, 1) if reach else here.x.unsqueeze(1)
+
+    def share(window: Tensor, s: Values, t: Tensor, cotangent: Values) -> Tensor:
+        def one(values: Values) -> Values:
+            u = prepare(values, window.unsqueeze(0))
+            return _single(step, values, s, {name: value[0, -1] for name, value in u.items()}, t)
+
+        grads = vjp(one, parameters)[1](cotangent)[0]
+        return torch.stack([torch.linalg.vector_norm(g) for g in grads.values()])
+
+    numbers = sum(p.numel() for p in parameters.values())
+    over_batch = vmap(share, in_dims=(1, 0, None, 0))
+    over_active = vmap(over_batch, in_dims=(None, None, None, 0))
+    per_call = max(1, VMAP_NUMBERS // max(1, numbers * delta[next(iter(delta))].shape[1] * here.x.shape[1]))
+    over_steps = vmap(over_active, in_dims=(0, 0, 0, 0), chunk_size=per_call)
+    norms = over_steps(windows, here.before, here.times, delta)
+    return torch.linalg.vector_norm(norms, dim=-1)  # type: ignore[no-any-return]
+
+
+def _single(step: Callable[..., State], parameters: Values, s: Values, u: Values, t: Tensor) -> Values:
+    """``step`` for one sample without a batch dimension."""
+    batched = step(parameters, {n: v.unsqueeze(0) for n, v in s.items()}, {n: v.unsqueeze(0) for n, v in u.items()}, t)
+    return {name: value[0] for name, value in batched.items()}

@@ -1,0 +1,1 @@
+"""Measurements: pure functions of a model and its inputs, each with a frozen result."""

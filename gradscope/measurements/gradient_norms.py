@@ -1,0 +1,175 @@
+"""Norms of the per-timestep gradients ∂L/∂h_t, ∂L/∂c_t, ∂L/∂x_t of every length at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.modes import check_modes
+from gradscope.contract.model import Model
+from gradscope.contract.sequence import SequenceModel
+from gradscope.dynamics.adjoint import Pulled, Wants
+from gradscope.dynamics.linearize import adjoint_segments, linearize
+from gradscope.dynamics.scaled import Scaled
+from gradscope.dynamics.segments import Segment
+from gradscope.errors import UnknownName, UsageError
+from gradscope.measurements.losses import LossFunction, SegmentCotangents, output_cotangents
+from gradscope.measurements.record import INPUT, STATE, Record, log10_root_sum_square
+from gradscope.measurements.results import GradientNorms
+from gradscope.measurements.sequence_gradients import sequence_gradients
+
+
+def gradient_norms(
+    model: Model,
+    x: Tensor,
+    lengths: Sequence[int],
+    loss: str | LossFunction = "last",
+    seed: int = 0,
+    components: Sequence[str] | None = None,
+    weight_gradients: bool = True,
+) -> GradientNorms:
+    """Norms of ∂L/∂node_t for every step, sample and length, exact at any length.
+
+    Definition:
+        ‖dL_T/dn_t‖₂ with L_T the loss of the first T steps and dn_t the total derivative at a node: what
+        ``retain_grad()`` would hold, without its underflow. ``"<state>"`` is the adjoint of the whole Markov state,
+        δ_{t−1} = J_tᵀ δ_t + ∂ℓ_{t−1}/∂s_{t−1}.
+
+    Args:
+        model: From :func:`gradscope.build`, or any :class:`gradscope.Recurrence`.
+        x: Inputs, ``(batch, length, input_size)``, at least as long as the longest length.
+        lengths: Distinct sequence lengths; all come from one forward and one reverse pass.
+        loss: ``"last"``, ``"mean"``, ``"last-probe"``, or a function from outputs ``(batch, T, features)`` to one loss
+            per sample, ``(batch,)``.
+        seed: Of the loss's targets and probes.
+        components: Names of components, ``"x"`` and ``"<state>"``; all of them by default. What is not asked for is
+            not computed.
+        weight_gradients: Whether to compute per-sample gradients of the parameters.
+
+    Returns:
+        The norms as log10, float64.
+
+    Raises:
+        UnknownName: No such component or loss.
+        UsageError: Lengths or inputs that do not fit.
+        Unmeasurable: Dropout or batch norm in training mode.
+
+    Cost:
+        One forward and one reverse pass of the longest length; memory of the states, or of checkpoints where they are
+        large.
+
+    Example:
+        >>> import gradscope
+        >>> model = gradscope.build("linear-rnn", input_size=1, hidden_size=4, init="orthogonal", radius=0.5)
+        >>> x = gradscope.make_inputs("white", batch=1, length=1001, input_size=1)
+        >>> h = gradscope.gradient_norms(model, x, lengths=[1001]).log10_norm["h"][0, 0]
+        >>> round(float(h[0] - h[-1]), 2)  # 1000 log10(1/2)
+        -301.03
+    """
+    lengths = _checked_lengths(lengths, x)
+    names = _checked_components(model, components)
+    check_modes(model)
+    x = _as_model_input(model, x)[:, : max(lengths)]
+    with _exact_matrix_products():
+        if isinstance(model, SequenceModel):
+            return sequence_gradients(model, x, lengths, loss, seed, names, weight_gradients)
+        return _recurrent(model, x, lengths, loss, seed, names, weight_gradients)
+
+
+def _recurrent(
+    model: Model,
+    x: Tensor,
+    lengths: tuple[int, ...],
+    loss: str | LossFunction,
+    seed: int,
+    names: tuple[str, ...],
+    weight_gradients: bool,
+) -> GradientNorms:
+    linearization = linearize(model, x)
+    cotangents = SegmentCotangents(output_cotangents(loss, linearization.outputs, lengths, seed))
+    nodes = frozenset(names) - {INPUT, STATE}
+    wants = Wants(nodes, state=STATE in names, inputs=INPUT in names, parameters=weight_gradients)
+    recorder = _Walk(Record(lengths, len(x), names, model))
+    weights: dict[str, Scaled] = {}
+    for segment, pulled, walk in adjoint_segments(linearization, lengths, cotangents, wants):
+        recorder.add(segment, pulled)
+        weights = walk.weight_gradients()
+    return recorder.finish(weights)
+
+
+class _Walk:
+    """Puts the pieces of the reverse pass into a record; rows of the walk are lengths in falling order."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._order = [record.lengths.index(length) for length in sorted(record.lengths, reverse=True)]
+
+    def add(self, segment: Segment, pulled: Pulled) -> None:
+        """One segment."""
+        record = self._record
+        for name, value in pulled.nodes.items():
+            self._put(record.norms[name], segment, value.log10_norm())
+            if name == record.model.primary_component and record.largest is not None:
+                self._put(record.largest, segment, value.log10_largest_entry())
+        if pulled.state:
+            self._put(record.norms[STATE], segment, log10_root_sum_square([part.log10_norm() for part in pulled.state]))
+        if pulled.inputs is not None and INPUT in record.norms:
+            self._put(record.norms[INPUT], segment, pulled.inputs.log10_norm())
+        if pulled.recurrent_norms:
+            if record.shares is None:
+                record.shares = record.blank(max(record.lengths))
+            self._put(record.shares, segment, log10_root_sum_square(pulled.recurrent_norms))
+
+    def _put(self, target: Tensor, segment: Segment, values: Tensor) -> None:
+        target[self._order[: segment.active], :, segment.start : segment.stop] = values.permute(1, 2, 0).cpu()
+
+    def finish(self, weights: dict[str, Scaled]) -> GradientNorms:
+        """The frozen result."""
+        for name, value in weights.items():
+            self._record.weights[name] = self._record.blank()
+            self._record.weights[name][self._order] = value.log10_norm().cpu()
+        return self._record.result()
+
+
+def _checked_lengths(lengths: Sequence[int], x: Tensor) -> tuple[int, ...]:
+    if x.dim() != 3:
+        raise UsageError(f"Inputs should be (batch, length, input_size), but their shape is {tuple(x.shape)}.")
+    asked = tuple(int(length) for length in lengths)
+    if not asked or min(asked) < 1 or len(set(asked)) < len(asked):
+        raise UsageError(f"Lengths should be distinct whole numbers from 1 on, but {list(lengths)} was given.")
+    if max(asked) > x.shape[1]:
+        raise UsageError(f"The longest length is {max(asked)}, but the inputs have only {x.shape[1]} steps.")
+    return asked
+
+
+def _checked_components(model: Model, components: Sequence[str] | None) -> tuple[str, ...]:
+    recurrent = (STATE,) if model.state_size else ()
+    known = (*model.components, INPUT, *recurrent)
+    for name in components or ():
+        if name not in known:
+            raise UnknownName(f"component of {type(model).__name__}", name, known)
+    return known if components is None else tuple(dict.fromkeys(components))
+
+
+def _as_model_input(model: Model, x: Tensor) -> Tensor:
+    if x.shape[2] != model.input_size:
+        raise UsageError(f"The model reads {model.input_size} features, but the inputs have {x.shape[2]}.")
+    like = next(model.parameters(), x)
+    x = x.detach().to(device=like.device, dtype=like.dtype.to_real() if like.is_complex() else like.dtype)
+    if not bool(torch.isfinite(x).all()):
+        raise UsageError("The inputs hold NaN or infinite values.")
+    return x
+
+
+@contextmanager
+def _exact_matrix_products() -> Iterator[None]:
+    """TF32 off while measuring."""
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn

@@ -1,0 +1,78 @@
+"""Assembles the result of a gradient measurement from the pieces that a reverse pass delivers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.model import Model
+from gradscope.measurements.results import GradientNorms, RecurrentWeightSteps, Status
+
+INPUT, STATE = "x", "<state>"
+
+
+class Record:
+    """Norms by length, sample and step, blank until they are put in.
+
+    Args:
+        lengths: The lengths in the user's order.
+        batch: Number of samples.
+        names: Components asked for, with ``x`` and ``<state>``.
+        model: The model measured.
+    """
+
+    def __init__(self, lengths: tuple[int, ...], batch: int, names: Sequence[str], model: Model) -> None:
+        self.lengths, self.model, self._batch = lengths, model, batch
+        self.norms = {name: self.blank(max(lengths)) for name in names}
+        self.largest = self.blank(max(lengths)) if model.primary_component in names else None
+        self.shares: Tensor | None = None
+        self.weights: dict[str, Tensor] = {}
+        self.underflow = [False] * len(lengths)
+
+    def blank(self, *steps: int) -> Tensor:
+        """NaN, ``(lengths, batch, *steps)``."""
+        return torch.full((len(self.lengths), self._batch, *steps), math.nan, dtype=torch.float64)
+
+    def result(self) -> GradientNorms:
+        """The frozen result."""
+        recurrent = [self.weights[name] for name in self.model.recurrent_parameters if name in self.weights]
+        shares = None
+        if self.shares is not None and recurrent:
+            shares = RecurrentWeightSteps(self.shares, log10_root_sum_square(recurrent))
+        return GradientNorms(
+            lengths=self.lengths,
+            primary_component=self.model.primary_component,
+            reference_lag=self.model.reference_lag,
+            log10_norm=self.norms,
+            log10_largest_entry=self.largest,
+            log10_weight_gradient_norm=self.weights,
+            recurrent_weight_steps=shares,
+            layers={name: layer_of(name) for name in self.norms},
+            status=tuple(self._status(index, length) for index, length in enumerate(self.lengths)),
+        )
+
+    def _status(self, index: int, length: int) -> Status:
+        """``non-finite`` where a norm is infinite or no number, ``saturated`` where the primary one is zero."""
+        rows = {name: norm[index, :, :length] for name, norm in self.norms.items()}
+        weights = [norm[index] for norm in self.weights.values()]
+        if any(bool((row.isnan() | row.isposinf()).any()) for row in (*rows.values(), *weights)):
+            return "non-finite"
+        if self.underflow[index]:
+            return "underflow"
+        primary = rows.get(self.model.primary_component)
+        reached = length - self.model.reference_lag
+        return "saturated" if primary is not None and bool(primary[:, :reached].isneginf().any()) else "ok"
+
+
+def log10_root_sum_square(logs: Sequence[Tensor]) -> Tensor:
+    """log10 √Σ 10^(2 l) of several log10 norms."""
+    return torch.logsumexp(torch.stack(list(logs)) * (2 * math.log(10)), 0) / (2 * math.log(10))
+
+
+def layer_of(name: str) -> int:
+    """The layer a component's name ends in, 0 where it has none: ``x`` and ``<state>`` belong to the whole model."""
+    _, mark, layer = name.rpartition("_l")
+    return int(layer) if mark and layer.isdigit() else 0

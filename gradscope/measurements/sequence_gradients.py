@@ -1,0 +1,117 @@
+"""Gradients at the nodes of a model without a recurrent state, from plain backward passes.
+
+A backward pass is linear in its cotangent: where its result underflows the dtype, it is taken once more with the
+cotangent multiplied by a large power of two, which moves the numbers back into range. What is zero even then has the
+status ``underflow`` if the same path is not zero closer to the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.sequence import SequenceModel
+from gradscope.dynamics.scaled import Scaled
+from gradscope.measurements.losses import LossFunction, output_cotangents
+from gradscope.measurements.record import INPUT, Record
+from gradscope.measurements.results import GradientNorms
+
+# The cotangent's second power of two: as far up as the largest number allows with room for a growing gradient.
+AMPLIFICATION_BITS = {torch.float32: 90, torch.float64: 900}
+
+
+def sequence_gradients(
+    model: SequenceModel,
+    x: Tensor,
+    lengths: tuple[int, ...],
+    loss: str | LossFunction,
+    seed: int,
+    names: Sequence[str],
+    weight_gradients: bool,
+) -> GradientNorms:
+    """:func:`~gradscope.measurements.gradient_norms.gradient_norms` for a model without a recurrent state."""
+    record = Record(lengths, len(x), names, model)
+    for index, length in enumerate(lengths):
+        _nodes_of_length(model, x[:, :length], index, loss, seed, record)
+        if weight_gradients:
+            _weights_of_length(model, x[:, :length], index, loss, seed, record)
+    return record.result()
+
+
+def _nodes_of_length(
+    model: SequenceModel, x: Tensor, index: int, loss: str | LossFunction, seed: int, record: Record
+) -> None:
+    with torch.enable_grad():
+        leaf = x.detach().clone().requires_grad_()
+        y, nodes = model.forward_with_nodes(leaf)
+        nodes = {INPUT: leaf, **nodes}
+        wanted = {name: nodes[name] for name in record.norms}
+        y_bar = _cotangent(y, loss, seed)
+        plain = _backward(y, wanted, y_bar)
+        amplified: dict[str, Scaled] = {}
+        if any(_has_underflow(value) for value in plain.values()):
+            bits = AMPLIFICATION_BITS[x.dtype]
+            found = _backward(y, wanted, y_bar * 2.0**bits)
+            amplified = {n: Scaled(v, torch.full(v.shape[:2], -bits, dtype=torch.int32, device=v.device)) for n, v in found.items()}
+    for name, value in plain.items():
+        norm, largest = Scaled.of(value, 2).log10_norm(), Scaled.of(value, 2).log10_largest_entry()
+        if name in amplified:
+            better = amplified[name].mantissa.isfinite().all(-1) & (largest < _comfortable(x.dtype))
+            norm = torch.where(better, amplified[name].log10_norm(), norm)
+            largest = torch.where(better, amplified[name].log10_largest_entry(), largest)
+            record.underflow[index] |= bool((norm.isneginf()[:, :-1] & ~norm.isneginf()[:, 1:]).any())
+        record.norms[name][index, :, : x.shape[1]] = norm.cpu()
+        if name == model.primary_component and record.largest is not None:
+            record.largest[index, :, : x.shape[1]] = largest.cpu()
+
+
+def _cotangent(y: Tensor, loss: str | LossFunction, seed: int) -> Tensor:
+    """∂L/∂y, ``(batch, T, features)``."""
+    length = y.shape[1]
+    found = output_cotangents(loss, y.detach().transpose(0, 1), [length], seed)[length]
+    if found.dim() == 3:
+        return found.transpose(0, 1)
+    y_bar = torch.zeros_like(y)
+    y_bar[:, -1] = found
+    return y_bar
+
+
+def _backward(y: Tensor, nodes: dict[str, Tensor], y_bar: Tensor) -> dict[str, Tensor]:
+    if not nodes:
+        return {}
+    grads = torch.autograd.grad(y, list(nodes.values()), y_bar, retain_graph=True, allow_unused=True)
+    return {n: torch.zeros_like(v) if g is None else g for (n, v), g in zip(nodes.items(), grads, strict=True)}
+
+
+def _comfortable(dtype: torch.dtype) -> float:
+    """log10 of the size below which entries of a vector begin to lose digits."""
+    info = torch.finfo(dtype)
+    return math.log10(info.smallest_normal) - 2 * math.log10(info.eps)
+
+
+def _has_underflow(value: Tensor) -> bool:
+    largest = value.abs().amax(-1)
+    return bool((largest < 10 ** _comfortable(value.dtype)).any())
+
+
+def _weights_of_length(
+    model: SequenceModel, x: Tensor, index: int, loss: str | LossFunction, seed: int, record: Record
+) -> None:
+    """One backward pass a sample: modules need not support vectorisation, and the batch's mean would mix samples."""
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if not parameters:
+        return
+    for name in parameters:
+        record.weights.setdefault(name, record.blank())
+    with torch.no_grad():
+        y_bar = _cotangent(model(x), loss, seed)
+    for sample in range(len(x)):
+        with torch.enable_grad():
+            y = model(x[sample : sample + 1])
+            grads = torch.autograd.grad(y, list(parameters.values()), y_bar[sample : sample + 1], allow_unused=True)
+        for (name, parameter), grad in zip(parameters.items(), grads, strict=True):
+            value = torch.zeros_like(parameter) if grad is None else grad
+            record.weights[name][index, sample] = torch.log10(torch.linalg.vector_norm(value.double())).cpu()
