@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Block, Prepared, State
+from gradscope.errors import UsageError
 
 
 class LRU(DiagonalRecurrence):
@@ -35,6 +36,8 @@ class LRU(DiagonalRecurrence):
         max_phase: float = 6.28,
     ) -> None:
         super().__init__()
+        if r_min >= r_max:
+            raise UsageError(f"lru: r_min={r_min:g} should be below r_max={r_max:g}.")
         self.input_size = input_size
         self.hidden_size = self.output_size = hidden_size
         self.state_spec = (Block("h", (hidden_size,), is_complex=True),)

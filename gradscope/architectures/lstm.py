@@ -14,6 +14,14 @@ from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Prepared, State
 
 
+def lstm_update(a: Gates, s: Mapping[str, Tensor], u: Prepared, node: Node) -> State:
+    """The pointwise map of an LSTM, from the gates' pre-activations ``a`` and ``u["a"]`` in the order i, f, g, o."""
+    u_i, u_f, u_g, u_o = u["a"].chunk(4, dim=-1)
+    i, f, g = sigmoid(a[0] + u_i), sigmoid(a[1] + u_f), tanh(a[2] + u_g)
+    c = node("c", f * s["c"] + i * g)
+    return {"h": sigmoid(a[3] + u_o) * tanh(c), "c": c}
+
+
 class LSTM(TorchCell):
     """torch's ``nn.LSTM`` layer, with its parameter names.
 
@@ -51,10 +59,7 @@ class LSTM(TorchCell):
         return (self.torch_stage(self._update),)
 
     def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
-        u_i, u_f, u_g, u_o = u["a"].chunk(4, dim=-1)
-        i, f, g = sigmoid(a[0] + u_i), sigmoid(a[1] + u_f), tanh(a[2] + u_g)
-        c = node("c", f * s["c"] + i * g)
-        return {"h": sigmoid(a[3] + u_o) * tanh(c), "c": c}
+        return lstm_update(a, s, u, node)
 
     def run(self, x: Tensor, s: State, start: int) -> State:
         """h from the fused kernel; c, which it hides, from the gates of all steps in one product and a running sum."""

@@ -81,6 +81,7 @@ class ArchitectureSpec:
         state_size: Real numbers of state for ``H = hidden_size``, per layer.
         load: Imports and returns the constructor of one layer, or of the whole model where ``whole`` is set:
             ``(input_size, hidden_size, initializer, layer=…, **options) -> Model``.
+        whole: ``load`` makes a model of all layers and takes ``num_layers`` in place of ``layer``.
     """
 
     family: Family
@@ -91,6 +92,7 @@ class ArchitectureSpec:
     state_size: str
     load: Callable[[], Callable[..., Model]]
     options: tuple[Option, ...] = ()
+    whole: bool = False
 
     def parse_options(self, name: str, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
         """All options with their values, those not given at their defaults.

@@ -25,6 +25,7 @@ class TorchCell(ChainRecurrence):
         kernel: torch's fused forward pass over a sequence.
     """
 
+    flat_parameter_names = True
     gates: ClassVar[int]
     blocks: ClassVar[tuple[str, ...]]
     kernel: Callable[..., tuple[Tensor, ...]]
@@ -40,7 +41,8 @@ class TorchCell(ChainRecurrence):
 
     def named(self, name: str) -> Tensor:
         """A parameter by torch's name without the layer."""
-        return self.get_parameter(f"{name}_l{self.layer}")
+        value: Tensor = getattr(self, f"{name}_l{self.layer}")  # get_parameter refuses the tensors of functional_call
+        return value
 
     def torch_stage(self, update: PointwiseMap) -> Stage:
         """The single stage of the cell."""

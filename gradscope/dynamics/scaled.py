@@ -44,6 +44,12 @@ def real_view(x: Tensor) -> Tensor:
     return torch.view_as_real(x) if x.is_complex() else x
 
 
+def _entries(x: Tensor, row_dims: int) -> Tensor:
+    """The real numbers of each row, in one last dimension."""
+    x = real_view(x)
+    return x.reshape(*x.shape[:row_dims], -1)
+
+
 def expand_like(row: Tensor, x: Tensor) -> Tensor:
     """``row`` with trailing dimensions of size one, so that it multiplies the rows of ``x``."""
     return row.reshape(row.shape + (1,) * (x.dim() - row.dim()))
@@ -56,7 +62,7 @@ def row_exponent(mantissas: Sequence[Tensor], row_dims: int) -> Tensor:
         mantissas: Tensors with the same ``row_dims`` leading dimensions, taken together.
         row_dims: How many leading dimensions make up a row's index.
     """
-    largest = torch.stack([real_view(m).abs().flatten(row_dims).amax(-1) for m in mantissas]).amax(0)
+    largest = torch.stack([_entries(m, row_dims).abs().amax(-1) for m in mantissas]).amax(0)
     exponent = torch.frexp(largest).exponent.to(torch.int32)
     return torch.where(largest == 0, torch.full_like(exponent, ZERO_EXPONENT), exponent)
 
@@ -91,14 +97,13 @@ class Scaled:
 
     def log10_norm(self) -> Tensor:
         """log10 of the Euclidean norm of each row, float64; −inf for a zero row."""
-        squared_root = torch.linalg.vector_norm(
-            real_view(self.mantissa).flatten(self.exponent.dim()), dim=-1, dtype=torch.float64
-        )
-        return torch.log10(squared_root) + self.exponent.double() * math.log10(2)
+        entries = _entries(self.mantissa, self.exponent.dim())
+        norm = torch.linalg.vector_norm(entries, dim=-1, dtype=torch.float64)
+        return torch.log10(norm) + self.exponent.double() * math.log10(2)
 
     def log10_largest_entry(self) -> Tensor:
         """log10 of the largest absolute entry of each row, float64; −inf for a zero row."""
-        largest = real_view(self.mantissa).abs().flatten(self.exponent.dim()).amax(-1)
+        largest = _entries(self.mantissa, self.exponent.dim()).abs().amax(-1)
         return torch.log10(largest.double()) + self.exponent.double() * math.log10(2)
 
 

@@ -1,0 +1,54 @@
+"""DeltaNet (Schlag et al. 2021, arXiv:2102.11174; Yang et al. 2024, arXiv:2406.06484): a matrix state, delta rule."""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from gradscope.contract.activations import sigmoid
+from gradscope.contract.initializer import Initializer
+from gradscope.contract.recurrence import Block, Prepared, Recurrence, State
+
+
+class DeltaNet(Recurrence):
+    """One head with key and value size ``hidden_size``, without the optional short convolution.
+
+    S_t = S_{t−1} + β_t k_t (v_t − S_{t−1}ᵀ k_t)ᵀ = (I − β_t k_t k_tᵀ) S_{t−1} + β_t k_t v_tᵀ;  y_t = S_tᵀ q_t / √d_k.
+    q, k = SiLU(W x_t) normalised to length 1, v = W_v x_t, β = σ(w_β·x_t + b_β). J_t = (I − β_t k_t k_tᵀ) ⊗ I: eigenvalue
+    1 with multiplicity (d_k − 1) d_v, and 1 − β_t.
+    """
+
+    recurrent_parameter_names = ("weight_k", "weight_beta", "bias_beta")
+
+    def __init__(self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
+        self.state_spec = (Block("S", (hidden_size, hidden_size)),)
+        bound = 1 / math.sqrt(input_size)  # torch.nn.Linear's
+        self.weight_q = initializer.uniform(hidden_size, input_size, bound=bound)
+        self.weight_k = initializer.uniform(hidden_size, input_size, bound=bound)
+        self.weight_v = initializer.uniform(hidden_size, input_size, bound=bound)
+        self.weight_beta = initializer.uniform(1, input_size, bound=bound)
+        self.bias_beta = initializer.uniform(1, bound=bound)
+
+    def prepare(self, x: Tensor) -> Prepared:
+        """q, k, v and β of every step."""
+        return {
+            "q": F.normalize(F.silu(F.linear(x, self.weight_q)), dim=-1),
+            "k": F.normalize(F.silu(F.linear(x, self.weight_k)), dim=-1),
+            "v": F.linear(x, self.weight_v),
+            "beta": sigmoid(F.linear(x, self.weight_beta, self.bias_beta)),
+        }
+
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """The delta rule: what the key retrieves is moved towards the value."""
+        S, k = s["S"], u["k"]
+        retrieved = (k.unsqueeze(-2) @ S).squeeze(-2)  # Sᵀ k
+        write = u["beta"] * (u["v"] - retrieved)
+        return {"S": S + k.unsqueeze(-1) * write.unsqueeze(-2)}
+
+    def readout(self, s: State, u: Prepared) -> Tensor:
+        """Sᵀ q / √d_k."""
+        return (u["q"].unsqueeze(-2) @ s["S"]).squeeze(-2) / math.sqrt(self.hidden_size)

@@ -1,0 +1,52 @@
+"""GRU as first published (Cho et al. 2014, arXiv:1406.1078): the reset gate acts before the product, z writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradscope.architectures.affine import add_affine
+from gradscope.contract.activations import sigmoid, tanh
+from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
+from gradscope.contract.initializer import Initializer
+from gradscope.contract.recurrence import Block, Prepared, State
+
+
+class GRUCho(ChainRecurrence):
+    """A chain of two stages.
+
+    r, z = σ(W x_t + U h_{t−1} + b);  n = tanh(W_n x_t + U_n (r ⊙ h_{t−1}) + b_n);  h_t = (1 − z) ⊙ h_{t−1} + z ⊙ n.
+    """
+
+    weight_ih_rz: nn.Parameter
+    bias_rz: nn.Parameter
+    weight_ih_n: nn.Parameter
+    bias_n: nn.Parameter
+
+    def __init__(self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
+        self.state_spec = (Block("h", (hidden_size,)),)
+        add_affine(self, "_rz", 2 * hidden_size, input_size, hidden_size, initializer)
+        add_affine(self, "_n", hidden_size, input_size, hidden_size, initializer)
+
+    def prepare(self, x: Tensor) -> Prepared:
+        """W x_t + b of the gates and of the candidate."""
+        return {"rz": F.linear(x, self.weight_ih_rz, self.bias_rz), "n": F.linear(x, self.weight_ih_n, self.bias_n)}
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Gates first, then the candidate from the reset state."""
+        return (
+            Stage("h", "weight_hh_rz", None, self._gate),
+            Stage("reset_h", "weight_hh_n", None, self._update),
+        )
+
+    def _gate(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
+        u_r, u_z = u["rz"].chunk(2, dim=-1)
+        return {"reset_h": sigmoid(a[0] + u_r) * s["h"], "z": sigmoid(a[1] + u_z)}
+
+    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
+        return {"h": s["h"] + s["z"] * (tanh(a[0] + u["n"]) - s["h"])}

@@ -1,0 +1,52 @@
+"""Linear RNN with a dense matrix: h_t = A h_{t−1} + B x_t."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
+from gradscope.contract.initializer import Initializer
+from gradscope.contract.recurrence import Block, Prepared, State
+
+
+class LinearRNN(ChainRecurrence):
+    """Linear and time-invariant; J_t = A.
+
+    ``init=ginibre`` draws A from N(0, radius²/H), whose spectrum fills the disk of that radius as H grows;
+    ``init=orthogonal`` is radius times a Haar orthogonal matrix. B is N(0, 1/input_size).
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        initializer: Initializer,
+        *,
+        layer: int = 0,
+        init: str = "ginibre",
+        radius: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
+        self.state_spec = (Block("h", (hidden_size,)),)
+        if init == "orthogonal":
+            self.A = nn.Parameter(radius * initializer.orthogonal(hidden_size))
+        else:
+            self.A = initializer.normal(hidden_size, hidden_size, std=radius / math.sqrt(hidden_size))
+        self.B = initializer.normal(hidden_size, input_size, std=1 / math.sqrt(input_size))
+
+    def prepare(self, x: Tensor) -> Prepared:
+        """B x_t."""
+        return {"a": F.linear(x, self.B)}
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage."""
+        return (Stage("h", "A", None, self._update),)
+
+    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
+        return {"h": a[0] + u["a"]}

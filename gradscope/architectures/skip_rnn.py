@@ -1,0 +1,57 @@
+"""Skip RNN: h_t = tanh(W x_t + U h_{t−1} + b) + α h_{t−k}."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradscope.architectures.affine import add_affine
+from gradscope.contract.activations import tanh
+from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
+from gradscope.contract.initializer import Initializer
+from gradscope.contract.recurrence import Block, Prepared, State
+
+
+class SkipRNN(ChainRecurrence):
+    """A vanilla RNN with an additive connection k steps back.
+
+    The Markov state is (h_t, h_{t−1}, …, h_{t−k+1}); J_t is a block companion matrix with |det J_t| = |α|^H, so with
+    α = 1 its spectral radius is never below 1 and the recurrence is marginal to explosive; α < 1 contracts.
+    Not the Skip RNN of Campos et al. (2018), which learns to skip updates.
+    """
+
+    weight_ih: nn.Parameter
+    bias: nn.Parameter
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        initializer: Initializer,
+        *,
+        layer: int = 0,
+        k: int = 4,
+        alpha: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
+        self.k, self.alpha, self.period = k, alpha, k
+        buffers = tuple(Block(f"h_{lag}", (hidden_size,), is_buffer=True) for lag in range(1, k))
+        self.state_spec = (Block("h", (hidden_size,)), *buffers)
+        add_affine(self, "", hidden_size, input_size, hidden_size, initializer)
+
+    def prepare(self, x: Tensor) -> Prepared:
+        """W x_t + b."""
+        return {"a": F.linear(x, self.weight_ih, self.bias)}
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage."""
+        return (Stage("h", "weight_hh", None, self._update),)
+
+    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
+        names = [block.name for block in self.state_spec]
+        shifted = {later: s[earlier] for earlier, later in zip(names, names[1:], strict=False)}
+        return {"h": tanh(a[0] + u["a"]) + self.alpha * s[names[-1]], **shifted}

@@ -1,0 +1,111 @@
+"""Causal pre-norm Transformer (Vaswani et al. 2017; initialisation of GPT-2)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradscope.contract.initializer import Initializer
+from gradscope.contract.sequence import SequenceModel
+from gradscope.errors import UsageError
+
+MAX_DEFAULT_HEADS = 4
+
+
+class Transformer(SequenceModel):
+    """Input projection, sinusoidal positions, ``num_layers`` pre-norm layers, final LayerNorm.
+
+    Each layer: r ← r + Attention(LayerNorm(r)), r ← r + W_2 gelu(W_1 LayerNorm(r)). Weights N(0, 0.02²), those that
+    write to the residual stream r divided by √(2 num_layers), biases 0. Its nodes are the residual stream entering each
+    layer; it has no recurrent state.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        initializer: Initializer,
+        *,
+        num_layers: int = 1,
+        heads: int = 0,
+        ff: int = 4,
+    ) -> None:
+        super().__init__()
+        heads = heads or max(n for n in range(1, MAX_DEFAULT_HEADS + 1) if hidden_size % n == 0)
+        if hidden_size % heads:
+            raise UsageError(f"transformer: heads={heads} should divide the hidden size, which is {hidden_size}.")
+        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
+        self.num_layers, self.heads = num_layers, heads
+        self.weight_in = initializer.normal(hidden_size, input_size, std=1 / math.sqrt(input_size))
+        writing = 0.02 / math.sqrt(2 * num_layers)
+        self.layers = nn.ModuleList(_Layer(hidden_size, ff, heads, initializer, writing) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(hidden_size)
+
+    def forward_with_nodes(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Outputs, and the residual stream entering each layer."""
+        stream = F.linear(x, self.weight_in)
+        stream = stream + _sinusoids(x.shape[1], self.hidden_size).to(stream)
+        nodes = {}
+        for name, layer in zip(self.components, self.layers, strict=True):
+            nodes[name] = stream
+            stream = layer(stream)
+        return self.norm(stream), nodes
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """``residual``, or ``residual_l0``, ``residual_l1``, … with several layers."""
+        if self.num_layers == 1:
+            return ("residual",)
+        return tuple(f"residual_l{index}" for index in range(self.num_layers))
+
+    @property
+    def primary_component(self) -> str:
+        """The stream entering the first layer."""
+        return self.components[0]
+
+    def working_bytes(self, batch: int, length: int) -> int:
+        """Attention scores, weights and their gradients dominate: 4 length² numbers a head and layer."""
+        number = self.weight_in.element_size()
+        attention = 4 * self.heads * length * length
+        streams = 24 * self.hidden_size * length
+        return number * batch * self.num_layers * (attention + streams)
+
+
+class _Layer(nn.Module):
+    def __init__(self, size: int, ff: int, heads: int, initializer: Initializer, writing: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_1, self.norm_2 = nn.LayerNorm(size), nn.LayerNorm(size)
+        self.weight_qkv = initializer.normal(3 * size, size, std=0.02)
+        self.bias_qkv = nn.Parameter(torch.zeros(3 * size, dtype=torch.float64))
+        self.weight_o = initializer.normal(size, size, std=writing)
+        self.bias_o = nn.Parameter(torch.zeros(size, dtype=torch.float64))
+        self.weight_1 = initializer.normal(ff * size, size, std=0.02)
+        self.bias_1 = nn.Parameter(torch.zeros(ff * size, dtype=torch.float64))
+        self.weight_2 = initializer.normal(size, ff * size, std=writing)
+        self.bias_2 = nn.Parameter(torch.zeros(size, dtype=torch.float64))
+
+    def forward(self, stream: Tensor) -> Tensor:
+        stream = stream + F.linear(self._attention(self.norm_1(stream)), self.weight_o, self.bias_o)
+        inner = F.gelu(F.linear(self.norm_2(stream), self.weight_1, self.bias_1))
+        return stream + F.linear(inner, self.weight_2, self.bias_2)
+
+    def _attention(self, x: Tensor) -> Tensor:
+        length = x.shape[1]
+        qkv = F.linear(x, self.weight_qkv, self.bias_qkv).unflatten(-1, (3, self.heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (batch, heads, length, head size) each
+        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+        future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
+        weights = scores.masked_fill(future, -math.inf).softmax(-1)
+        return (weights @ v).transpose(1, 2).flatten(2)
+
+
+def _sinusoids(length: int, size: int) -> Tensor:
+    """Positions of Vaswani et al., float64; those of a prefix are the prefix of those."""
+    position = torch.arange(length, dtype=torch.float64).unsqueeze(-1)
+    index = torch.arange(size, dtype=torch.float64)
+    angle = position * torch.pow(10000.0, -2 * torch.div(index, 2, rounding_mode="floor") / size)
+    return torch.where(index % 2 == 0, torch.sin(angle), torch.cos(angle))
