@@ -61,13 +61,14 @@ class LSTM(TorchCell):
     def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
         return lstm_update(a, s, u, node)
 
-    def run(self, x: Tensor, s: State, start: int) -> State:
+    def run(self, x: Tensor, u: Prepared, s: State, start: int) -> State:
         """h from the fused kernel; c, which it hides, from the gates of all steps in one product and a running sum."""
         h = self.fused(x, s, batch_first=False)
-        h_before = torch.cat([s["h"].unsqueeze(0), h[:-1]])
-        i, f, g, _ = torch.addmm(
-            self.prepare(x)["a"].flatten(0, 1), h_before.flatten(0, 1), self.named("weight_hh").t()
-        ).add_(self.named("bias_hh")).unflatten(0, h.shape[:2]).chunk(4, dim=-1)
+        h_before = torch.cat([s["h"].unsqueeze(0), h[:-1]]).flatten(0, 1)
+        rows = 3 * self.hidden_size  # i, f and g: c does not need o
+        recurrent, bias = self.named("weight_hh")[:rows], self.named("bias_hh")[:rows]
+        gates = torch.addmm(u["a"].flatten(0, 1)[:, :rows], h_before, recurrent.t()).add_(bias)
+        i, f, g = gates.unflatten(0, h.shape[:2]).chunk(3, dim=-1)
         written, f = torch.sigmoid(i).mul_(torch.tanh(g)), torch.sigmoid(f)
         c, before = torch.empty_like(h), s["c"]
         for now, forget, write in zip(c.unbind(0), f.unbind(0), written.unbind(0), strict=True):

@@ -59,7 +59,7 @@ class TorchCell(ChainRecurrence):
         state = hidden if len(hidden) > 1 else hidden[0]
         return self.kernel(x, state, weights, True, 1, 0.0, self.training, False, batch_first)[0]
 
-    def run(self, x: Tensor, s: State, start: int) -> State:
+    def run(self, x: Tensor, u: Prepared, s: State, start: int) -> State:
         """States of consecutive steps from the fused kernel."""
         return {"h": self.fused(x, s, batch_first=False)}
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 def _derivative_of_sigmoid(x: Tensor) -> Tensor:
     e = torch.exp(-x.abs())
-    return e / (1 + e).square()
+    one_plus = 1 + e
+    return e / (one_plus * one_plus)
 
 
 class _Sigmoid(torch.autograd.Function):

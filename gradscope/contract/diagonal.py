@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gradscope.contract.recurrence import Prepared, Recurrence, State, prepare_time_major
+from gradscope.contract.recurrence import Prepared, Recurrence, State
 
 
 class DiagonalRecurrence(Recurrence):
@@ -19,9 +19,8 @@ class DiagonalRecurrence(Recurrence):
         name = self.state_spec[0].name
         return {name: u["a"] * s[name] + u["b"]}
 
-    def run(self, x: Tensor, s: State, start: int) -> State:
+    def run(self, x: Tensor, u: Prepared, s: State, start: int) -> State:
         """States of consecutive steps in place: one multiply-add a step."""
-        u = prepare_time_major(self, x, skip=min(self.prepare_reach, start))
         name = self.state_spec[0].name
         before = s[name]
         states = torch.empty_like(u["b"], memory_format=torch.contiguous_format)

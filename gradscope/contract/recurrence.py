@@ -80,20 +80,19 @@ class Recurrence(Model):
         """The output of one step, ``(batch, output_size)``; the first block by default."""
         return s[self.state_spec[0].name]
 
-    def run(self, x: Tensor, s: State, start: int) -> State:
+    def run(self, x: Tensor, u: Prepared, s: State, start: int) -> State:
         """States of consecutive steps, without gradients.
 
         Args:
-            x: Inputs of the steps, time first, ``(steps, batch, input_size)``; with ``prepare_reach`` r it starts r
-                steps early (as far as there are any).
+            x: Inputs of the steps, time first, ``(steps, batch, input_size)``.
+            u: What ``prepare`` makes of them, ``(steps, batch, *)``.
             s: The state before the first of them.
             start: How many steps came before; the first step is number ``start + 1``.
 
         Returns:
             Block name to ``(steps, batch, *block shape)``.
         """
-        u = prepare_time_major(self, x, skip=min(self.prepare_reach, start))
-        times = torch.arange(start + 1, start + 1 + len(next(iter(u.values()))), device=x.device)
+        times = torch.arange(start + 1, start + 1 + len(x), device=x.device)
         history: list[State] = []
         for t, *values in zip(times, *(v.unbind(0) for v in u.values()), strict=True):
             s = self.step(s, dict(zip(u, values, strict=True)), t)

@@ -16,13 +16,13 @@ from torch import Tensor
 from gradscope.contract.recurrence import Prepared, State
 from gradscope.dynamics.parameter_gradients import ParameterGradients
 from gradscope.dynamics.pullbacks import PreparePullback, readout_vjp
-from gradscope.dynamics.scaled import ZERO_EXPONENT, Scaled, add, row_exponent, times_power_of_two
+from gradscope.dynamics.scaled import ZERO_EXPONENT, Scaled, add, largest_entry, row_exponent, times_power_of_two
 from gradscope.dynamics.segments import Segment, SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
 
-RESCALE_STEPS = 32
-# Between two rescalings δ may shrink by so many bits before the stretch is redone with a rescaling at every step: the
-# normal range of the dtype less the digits of the smaller entries.
+RESCALE_STEPS = 64
+# Between two rescalings δ may shrink by so many bits before the stretch is taken in two halves: the normal range of the
+# dtype less the digits of the smaller entries.
 SHRINKAGE_BITS = {torch.float32: 90, torch.float64: 900}
 
 
@@ -127,6 +127,7 @@ class RecurrenceAdjoint(ABC):
         self.trajectory, self.model, self.wants = trajectory, trajectory.model, wants
         self.gradients = ParameterGradients(self.model, trajectory) if wants.parameters else None
         self._prepare = PreparePullback(self.model)
+        self._stretch_steps = RESCALE_STEPS
         self._delta: State = {}
         self._exponent = torch.zeros((0, trajectory.batch), dtype=torch.int32, device=trajectory.x.device)
 
@@ -195,17 +196,22 @@ class RecurrenceAdjoint(ABC):
     def _sweep(self, steps: LocalSteps, segment: Segment, direct: dict[str, Scaled]) -> Tensor:
         """Runs the recurrence stretch by stretch; returns the exponents of the segment's steps."""
         exponent = self._exponent.new_empty((segment.steps, *self._exponent.shape))
-        for last in range(segment.steps, 0, -RESCALE_STEPS):
-            first = max(0, last - RESCALE_STEPS)
-            if not self._stretch(steps, first, last, direct, exponent, redo=False):
-                for single in range(last, first, -1):
-                    self._stretch(steps, single - 1, single, direct, exponent, redo=True)
+        last = segment.steps
+        while last > 0:
+            first = max(0, last - self._stretch_steps)
+            if self._stretch(steps, first, last, direct, exponent):
+                last = first
+            else:
+                self._stretch_steps = (last - first + 1) // 2
         return exponent
 
     def _stretch(
-        self, steps: LocalSteps, first: int, last: int, direct: dict[str, Scaled], exponent: Tensor, *, redo: bool
+        self, steps: LocalSteps, first: int, last: int, direct: dict[str, Scaled], exponent: Tensor
     ) -> bool:
-        """Steps ``last … first + 1`` at one exponent; False, and nothing changed, where δ left the dtype's range."""
+        """Steps ``last … first + 1`` at one exponent; False where δ left the dtype's range on the way.
+
+        A single step is taken as it is: what it loses, the dtype cannot hold.
+        """
         shift = row_exponent(list(self._delta.values()), 2)
         base = torch.where(shift == ZERO_EXPONENT, shift, self._exponent + shift)
         terms = {name: Scaled(term.mantissa[first:last], term.exponent[first:last]) for name, term in direct.items()}
@@ -213,7 +219,7 @@ class RecurrenceAdjoint(ABC):
             base = torch.maximum(base, term.exponent.amax(0))
         delta = {name: times_power_of_two(value, self._exponent - base) for name, value in self._delta.items()}
         before = steps.pull(first, last, delta, {name: term.at(base) for name, term in terms.items()} or None)
-        if not redo and not _in_range(steps.delta, first, last, before, delta):
+        if last - first > 1 and not _in_range(steps.delta, first, last, before, delta):
             return False
         exponent[first:last] = base
         self._delta, self._exponent = before, base
@@ -222,13 +228,12 @@ class RecurrenceAdjoint(ABC):
 
 def _in_range(history: State, first: int, last: int, before: State, start: State) -> bool:
     """Whether δ stayed between overflow and the point where its entries lose digits."""
-    blocks = [*(torch.cat([before[name].unsqueeze(0), value[first:last]]) for name, value in history.items())]
-    exponents = row_exponent(blocks, 3)
-    real = next(iter(start.values())).real.dtype
-    nonzero = row_exponent(list(start.values()), 2) != ZERO_EXPONENT
-    shrunk = (exponents < -SHRINKAGE_BITS[real]) & nonzero
-    finite = all(bool(torch.isfinite(block).all()) for block in blocks)
-    return finite and not bool(shrunk.any())
+    largest = torch.stack(
+        [torch.cat([largest_entry(before[n], 2).unsqueeze(0), largest_entry(v[first:last], 3)]) for n, v in history.items()]
+    ).amax(0)
+    nonzero = torch.stack([largest_entry(value, 2) for value in start.values()]).amax(0) > 0
+    smallest = 2.0 ** -SHRINKAGE_BITS[largest.dtype]
+    return bool((torch.isfinite(largest) & ((largest > smallest) | ~nonzero)).all())
 
 
 def _padded(at_end: Scaled, steps: int) -> Scaled:

@@ -20,11 +20,11 @@ from torch import Tensor
 from gradscope.contract.chain import ChainRecurrence, Stage
 from gradscope.contract.recurrence import Prepared, State
 from gradscope.dynamics.adjoint import LocalSteps, RecurrenceAdjoint
-from gradscope.dynamics.pullbacks import over_lengths
 from gradscope.dynamics.scaled import expand_like
 from gradscope.dynamics.segments import SegmentStates
+from gradscope.errors import UsageError
 
-Operation = tuple[Callable[..., Tensor], tuple[tuple[Tensor, ...], ...]]
+Operation = tuple[Callable[..., Tensor], list[tuple[Tensor, ...]]]
 
 
 @dataclass
@@ -121,7 +121,8 @@ def _differentiate(
         earlier = [n for n in nodes if n != name]
         leaves = [*a, *s.values(), *(nodes[n][1] for n in earlier), *(u.values() if with_u else ())]
         # the maps are pointwise: the gradient of the sum over units is the diagonal
-        grads = torch.autograd.grad(value, leaves, torch.ones_like(value), retain_graph=True, allow_unused=True)
+        ones = value.new_ones(()).expand_as(value)
+        grads = torch.autograd.grad(value, leaves, ones, retain_graph=True, allow_unused=True)
         split = len(slots), len(slots) + len(earlier)
         derivatives.slots = {k: g for k, g in zip(slots, grads[: split[0]], strict=True) if g is not None}
         derivatives.nodes = {n: g for n, g in zip(earlier, grads[split[0] : split[1]], strict=True) if g is not None}
@@ -130,124 +131,158 @@ def _differentiate(
     return found, {name: value.detach() for name, value in returned.items()}
 
 
+class Program:
+    """The loop over time, compiled once for a number of active lengths and used for one segment after another.
+
+    Its memory is allocated once and stays in the cache; so do the views that the loop works on, of which every step
+    needs a dozen. What a segment reads from the tape is valid until the next one is loaded.
+
+    Args:
+        model: The chain.
+        maps: The first segment's diagonals; later ones have the same pattern.
+        active: Number of active lengths.
+
+    Attributes:
+        tape: See above.
+        totals: Total cotangent of every block that others are computed from, ``(steps, active, batch, hidden_size)``.
+    """
+
+    def __init__(self, model: ChainRecurrence, maps: Diagonals, active: int) -> None:
+        self.layout, self._model = maps.layout, model
+        like = maps.inputs[0]
+        self.steps, self.active = len(like), active
+        shape = (self.steps + 1, active, like.shape[1], maps.layout.count, model.hidden_size)
+        self.tape = like.new_zeros(shape)
+        self.totals: State = {}
+        self._derivatives: list[tuple[int, int, list[int] | str, Tensor]] = []
+        self.operations = self._compile(maps)
+        self.load(maps)
+
+    def load(self, maps: Diagonals) -> None:
+        """Copies the derivatives of a segment to where the loop reads them."""
+        for stage, index, key, buffer in self._derivatives:
+            value = maps.stages[stage][index]
+            if isinstance(key, str):
+                buffer[: len(value.nodes[key])] = value.nodes[key]
+            else:
+                parts = [value.slots[slot] for slot in key]
+                torch.stack(parts, dim=2, out=buffer[: len(parts[0])])
+
+    def delta(self, name: str) -> Tensor:
+        """Adjoint of a block at every step."""
+        return self.tape[1:, ..., self.layout.blocks[name], :]
+
+    def sources(self, stage: int) -> dict[str, Tensor]:
+        """Where the cotangents of the values that a stage computes stand, ``(steps, active, batch, hidden_size)``."""
+        handed_on = self.layout.handed_on[stage]
+        if handed_on:
+            return {name: self.tape[:-1, ..., slot, :] for name, slot in handed_on.items()}
+        return {name: self.delta(name) for name in self.layout.blocks}
+
+    def _compile(self, maps: Diagonals) -> list[Operation]:
+        """The operations of one step, each with its operands at every step."""
+        written: set[int] = set()
+        operations: list[Operation] = []
+        for stage in range(len(maps.stages) - 1, -1, -1):
+            source = self.sources(stage)
+            for index in range(len(maps.stages[stage]) - 1, -1, -1):  # what depends on a value comes before it
+                value = maps.stages[stage][index]
+                for name in value.nodes:
+                    operations.append(self._through_node(stage, index, value, name, source))
+                operations += self._through_slots(stage, index, value, source[value.name], written)
+            operations.append(self._through_matrix(stage, written))
+        return operations
+
+    def _through_node(
+        self, stage: int, index: int, value: Differentiated, name: str, source: dict[str, Tensor]
+    ) -> Operation:
+        base = source[name]
+        if name not in self.totals:
+            self.totals[name] = torch.empty_like(base, memory_format=torch.contiguous_format)
+        buffer = torch.empty_like(value.nodes[name], memory_format=torch.contiguous_format)
+        self._derivatives.append((stage, index, name, buffer))
+        source[name] = self.totals[name]
+        return _add_product, _by_step(base, buffer, source[value.name], self.totals[name])
+
+    def _through_slots(
+        self, stage: int, index: int, value: Differentiated, source: Tensor, written: set[int]
+    ) -> list[Operation]:
+        operations: list[Operation] = []
+        for run in _runs(sorted(value.slots), written):
+            like = value.slots[run[0]]
+            buffer = like.new_empty((*like.shape[:2], len(run), like.shape[2]))
+            self._derivatives.append((stage, index, run, buffer))
+            target = self.tape[:-1, ..., run[0] : run[-1] + 1, :]
+            operation = _accumulate_product if run[0] in written else _product
+            operations.append((operation, _by_step(buffer, source.unsqueeze(3), target)))
+        written.update(value.slots)
+        return operations
+
+    def _through_matrix(self, index: int, written: set[int]) -> Operation:
+        stage, gates, size = self._model.stages[index], self.layout.gates[index], self._model.hidden_size
+        unused = [gate for gate in gates if gate not in written]
+        if unused:
+            raise UsageError(f"{type(self._model).__name__}: the map after {stage.weight} leaves gates {unused} unused.")
+        slot = self.layout.blocks[stage.input] if index == 0 else self.layout.handed_on[index - 1][stage.input]
+        rows = self.tape[:-1].flatten(1, 2).flatten(2)  # (steps, active · batch, slots · hidden_size)
+        a_bar, target = rows[..., gates.start * size : gates.stop * size], rows[..., slot * size : (slot + 1) * size]
+        operation = _accumulate_matrix_product if slot in written else _matrix_product
+        written.add(slot)
+        weight = getattr(self._model, stage.weight).detach()
+        return operation, [(a, weight, out) for a, out in zip(a_bar.unbind(0), target.unbind(0), strict=True)]
+
+
 class ChainSteps(LocalSteps):
     """Linearised steps of a chain."""
 
-    def __init__(self, model: ChainRecurrence, here: SegmentStates, *, with_u: bool) -> None:
-        self._model, self._here = model, here
-        self._maps = diagonals(model, here, with_u=with_u)
-        layout = self._maps.layout
-        rows = (here.segment.steps, here.segment.active, here.x.shape[1])
-        like = next(iter(here.states.values()))
-        self._tape = like.new_zeros((rows[0] + 1, *rows[1:], layout.count, model.hidden_size))
-        self.delta = {name: self._tape[1:, ..., slot, :] for name, slot in layout.blocks.items()}
-        self._totals: State = {}
-        self._direct_slots = self._tape[..., : len(layout.blocks), :]
-        self._program = self._compile()
-
-    def _compile(self) -> list[Operation]:
-        """The operations of one step, each with its operands at every step."""
-        written: set[int] = set()
-        program: list[Operation] = []
-        stages = list(zip(self._model.stages, self._maps.stages, self._maps.layout.gates, strict=True))
-        for index in range(len(stages) - 1, -1, -1):
-            stage, computed, gates = stages[index]
-            source = self._sources(index)
-            for value in reversed(computed):  # what depends on a value comes before it
-                program += self._through_nodes(value, source)
-                program += self._through_slots(value, source[value.name], written)
-            program += self._through_matrix(stage, gates, index, written)
-        return program
-
-    def _sources(self, index: int) -> dict[str, Tensor]:
-        """Where the cotangents of the values that a stage computes stand, ``(steps, active, batch, hidden_size)``."""
-        handed_on = self._maps.layout.handed_on[index]
-        if handed_on:
-            return {name: self._tape[:-1, ..., slot, :] for name, slot in handed_on.items()}
-        return dict(self.delta)
-
-    def _through_nodes(self, value: Differentiated, source: dict[str, Tensor]) -> list[Operation]:
-        program: list[Operation] = []
-        for name, derivative in value.nodes.items():
-            base = source[name]
-            if name not in self._totals:
-                self._totals[name] = torch.empty_like(base, memory_format=torch.contiguous_format)
-            total = self._totals[name]
-            operands = (base, derivative, source[value.name], total)
-            program.append((_add_product, tuple(zip(*(o.unbind(0) for o in operands), strict=True))))
-            source[name] = total
-        return program
-
-    def _through_slots(self, value: Differentiated, source: Tensor, written: set[int]) -> list[Operation]:
-        program: list[Operation] = []
-        for run in _runs(sorted(value.slots), written):
-            if len(run) == 1:
-                derivative = value.slots[run[0]].unsqueeze(2)
-            else:
-                derivative = torch.stack([value.slots[slot] for slot in run], dim=2)
-            target = self._tape[:-1, ..., run[0] : run[-1] + 1, :]
-            operands = (derivative, source.unsqueeze(3), target)
-            operation = _accumulate_product if run[0] in written else _product
-            program.append((operation, tuple(zip(*(o.unbind(0) for o in operands), strict=True))))
-        written.update(value.slots)
-        return program
-
-    def _through_matrix(self, stage: Stage, gates: range, index: int, written: set[int]) -> list[Operation]:
-        layout = self._maps.layout
-        slot = layout.blocks[stage.input] if index == 0 else layout.handed_on[index - 1][stage.input]
-        missing = [gate for gate in gates if gate not in written]
-        if missing:
-            raise NotImplementedError(f"a gate of stage {stage.weight} is not used by its map")
-        rows = self._tape[:-1].flatten(1, 2).flatten(2)
-        size = self._model.hidden_size
-        a_bar, target = rows[..., gates.start * size : gates.stop * size], rows[..., slot * size : (slot + 1) * size]
-        weight = getattr(self._model, stage.weight).detach()
-        operation = _accumulate_matrix_product if slot in written else _matrix_product
-        written.add(slot)
-        steps = zip(a_bar.unbind(0), target.unbind(0), strict=True)
-        return [(operation, tuple((a, weight, out) for a, out in steps))]
+    def __init__(self, model: ChainRecurrence, here: SegmentStates, maps: Diagonals, program: Program) -> None:
+        self._model, self._here, self._maps, self._program = model, here, maps, program
+        self._steps = here.segment.steps
+        self.delta = {name: program.delta(name)[: self._steps] for name in program.layout.blocks}
 
     def pull(self, first: int, last: int, delta: State, direct: State | None) -> State:
         """The loop over time."""
-        blocks = self._maps.layout.blocks
+        blocks, tape, operations = self._program.layout.blocks, self._program.tape, self._program.operations
         for name, slot in blocks.items():
-            self._tape[last, ..., slot, :] = delta[name]
+            tape[last, ..., slot, :] = delta[name]
         terms = self._direct(direct) if direct else None
-        program = [(operation, operands) for operation, operands in self._program]
         for index in range(last - 1, first - 1, -1):
             if terms is not None:
-                self._direct_slots[index + 1].add_(terms[index - first])
-            for operation, operands in program:
+                tape[index + 1, ..., : len(blocks), :].add_(terms[index - first])
+            for operation, operands in operations:
                 operation(*operands[index])
-        return {name: self._tape[first, ..., slot, :].clone() for name, slot in blocks.items()}
+        return {name: tape[first, ..., slot, :].clone() for name, slot in blocks.items()}
 
     def _direct(self, direct: State) -> Tensor:
         like = next(iter(direct.values()))
         zero = like.new_zeros(()).expand_as(like)
-        return torch.stack([direct.get(name, zero) for name in self._maps.layout.blocks], dim=3)
+        return torch.stack([direct.get(name, zero) for name in self._program.layout.blocks], dim=3)
 
     def total(self, name: str) -> Tensor:
         """δ, and for a block that others are computed from what comes through them."""
-        return self._totals.get(name, self.delta[name])
+        return self._program.totals[name][: self._steps] if name in self._program.totals else self.delta[name]
 
-    def _cotangents(self, index: int) -> dict[str, Tensor]:
+    def _cotangents(self, stage: int) -> dict[str, Tensor]:
         """Total cotangents of the values that a stage computes."""
-        return self._sources(index) | (self._totals if index == len(self._maps.stages) - 1 else {})
+        found = self._program.sources(stage)
+        if stage == len(self._maps.stages) - 1:
+            found |= self._program.totals
+        return {name: value[: self._steps] for name, value in found.items()}
 
     def prepared_cotangent(self) -> Prepared:
         """From the diagonals with respect to u, all steps at once."""
         u_bar: Prepared = {}
-        for index, computed in enumerate(self._maps.stages):
-            cotangents = self._cotangents(index)
+        for stage, computed in enumerate(self._maps.stages):
+            cotangents = self._cotangents(stage)
             for value in computed:
                 for name, derivative in value.u.items():
                     term = _times_units(derivative, cotangents[value.name])
                     u_bar[name] = u_bar[name] + term if name in u_bar else term
         return {n: v.sum(-1, keepdim=True) if self._here.u[n].shape[-1] == 1 else v for n, v in u_bar.items()}
 
-    def _gate_cotangents(self, index: int) -> Tensor:
-        gates = self._maps.layout.gates[index]
-        return self._tape[:-1, ..., gates.start : gates.stop, :].flatten(3)
+    def _gate_cotangents(self, stage: int) -> Tensor:
+        gates = self._maps.layout.gates[stage]
+        return self._program.tape[: self._steps, ..., gates.start : gates.stop, :].flatten(3)
 
     def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
         """Σ_t ∂L/∂a_t ⊗ y_t for the matrices, Σ_t ∂L/∂a_t for their biases."""
@@ -274,10 +309,21 @@ class ChainAdjoint(RecurrenceAdjoint):
     """The adjoint of a :class:`~gradscope.contract.chain.ChainRecurrence`."""
 
     model: ChainRecurrence
+    _program: Program | None = None
 
     def local_steps(self, here: SegmentStates) -> LocalSteps:
         """The diagonals of a segment."""
-        return ChainSteps(self.model, here, with_u=self.wants.inputs or self.wants.parameters)
+        maps = diagonals(self.model, here, with_u=self.wants.inputs or self.wants.parameters)
+        program, segment = self._program, here.segment
+        if program is None or program.active != segment.active or program.steps < segment.steps:
+            program = self._program = Program(self.model, maps, segment.active)
+        else:
+            program.load(maps)
+        return ChainSteps(self.model, here, maps, program)
+
+
+def _by_step(*operands: Tensor) -> list[tuple[Tensor, ...]]:
+    return list(zip(*(operand.unbind(0) for operand in operands), strict=True))
 
 
 def _product(derivative: Tensor, cotangent: Tensor, out: Tensor) -> Tensor:

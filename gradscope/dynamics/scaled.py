@@ -55,6 +55,11 @@ def expand_like(row: Tensor, x: Tensor) -> Tensor:
     return row.reshape(row.shape + (1,) * (x.dim() - row.dim()))
 
 
+def largest_entry(x: Tensor, row_dims: int) -> Tensor:
+    """Largest absolute entry of each row; NaN where there is one."""
+    return _entries(x, row_dims).abs().amax(-1)
+
+
 def row_exponent(mantissas: Sequence[Tensor], row_dims: int) -> Tensor:
     """The power of two just above the largest absolute entry of each row, int32; ``ZERO_EXPONENT`` for zero rows.
 
@@ -62,7 +67,7 @@ def row_exponent(mantissas: Sequence[Tensor], row_dims: int) -> Tensor:
         mantissas: Tensors with the same ``row_dims`` leading dimensions, taken together.
         row_dims: How many leading dimensions make up a row's index.
     """
-    largest = torch.stack([_entries(m, row_dims).abs().amax(-1) for m in mantissas]).amax(0)
+    largest = torch.stack([largest_entry(m, row_dims) for m in mantissas]).amax(0)
     exponent = torch.frexp(largest).exponent.to(torch.int32)
     return torch.where(largest == 0, torch.full_like(exponent, ZERO_EXPONENT), exponent)
 
@@ -103,7 +108,7 @@ class Scaled:
 
     def log10_largest_entry(self) -> Tensor:
         """log10 of the largest absolute entry of each row, float64; −inf for a zero row."""
-        largest = _entries(self.mantissa, self.exponent.dim()).abs().amax(-1)
+        largest = largest_entry(self.mantissa, self.exponent.dim())
         return torch.log10(largest.double()) + self.exponent.double() * math.log10(2)
 
 

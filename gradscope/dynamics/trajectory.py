@@ -8,8 +8,9 @@ from torch import Tensor
 from gradscope.contract.recurrence import Prepared, Recurrence, State, prepare_time_major
 from gradscope.dynamics.segments import Segment, SegmentStates
 
-KEPT_BYTES = 192 * 2**20  # up to here every state is kept
+KEPT_BYTES = 192 * 2**20  # up to here all states are kept, and all that the steps consume
 CHECKPOINT_STEPS = 64  # beyond it, one state in so many
+BLOCK_STEPS = 2048  # steps of one call of the forward pass
 
 
 class Trajectory:
@@ -26,40 +27,49 @@ class Trajectory:
     def __init__(self, model: Recurrence, x: Tensor) -> None:
         self.model, self.x = model, x
         self.length, self.batch = x.shape[:2]
-        number = x.element_size()
-        self._stride = 1 if model.state_size * self.batch * (self.length + 1) * number <= KEPT_BYTES else CHECKPOINT_STEPS
-        self._block = 2048 if self._stride == 1 else CHECKPOINT_STEPS
         initial = model.initial_state(self.batch)
-        rows = 1 + (self.length // self._stride if self._stride > 1 else self.length)
-        self._states = {n: torch.empty((rows, *v.shape), dtype=v.dtype, device=v.device) for n, v in initial.items()}
+        self._stride = 1 if self._fits(initial) else CHECKPOINT_STEPS
+        self._u = self._kept_inputs()
+        kept_states = self.length // self._stride + 1
+        self._states = {name: s.new_empty((kept_states, *s.shape)) for name, s in initial.items()}
         for name, value in initial.items():
             self._states[name][0] = value
-        self._readout_is_state = type(model).readout is Recurrence.readout and self._stride == 1
-        outputs = [self._run_block(start) for start in range(0, self.length, self._block)]
-        if self._readout_is_state:
-            self.outputs = self._states[model.state_spec[0].name][1:]
-        else:
-            self.outputs = torch.cat([y for y in outputs if y is not None])
+        self._reads_state = type(model).readout is Recurrence.readout and self._stride == 1
+        block = BLOCK_STEPS if self._stride == 1 else CHECKPOINT_STEPS
+        outputs = [self._run_block(start, min(start + block, self.length)) for start in range(0, self.length, block)]
+        self.outputs = self._states[model.state_spec[0].name][1:] if self._reads_state else torch.cat(outputs)
 
-    def _run_block(self, start: int) -> Tensor | None:
-        stop = min(start + self._block, self.length)
-        before = {name: kept[start // self._stride] for name, kept in self._states.items()}
-        states = self._run(before, start, stop)
+    def _fits(self, step: dict[str, Tensor]) -> bool:
+        return sum(v.numel() * v.element_size() for v in step.values()) * (self.length + 1) <= KEPT_BYTES
+
+    def _kept_inputs(self) -> Prepared | None:
+        first = self._prepare(0, min(self.length, BLOCK_STEPS))
+        if self.length <= BLOCK_STEPS:
+            return first
+        return self._prepare(0, self.length) if self._fits({n: v[0] for n, v in first.items()}) else None
+
+    def _prepare(self, start: int, stop: int) -> Prepared:
+        reach = min(self.model.prepare_reach, start)
+        return prepare_time_major(self.model, self.x[start - reach : stop], skip=reach)
+
+    def _run_block(self, start: int, stop: int) -> Tensor:
+        u = self.prepared(start, stop)
+        states = self._run({name: kept[start // self._stride] for name, kept in self._states.items()}, u, start, stop)
         for name, kept in self._states.items():
             if self._stride == 1:
                 kept[start + 1 : stop + 1] = states[name]
             elif stop % self._stride == 0:
                 kept[stop // self._stride] = states[name][-1]
-        return None if self._readout_is_state else self.model.readout(states, self.prepared(start, stop))
+        return self.x.new_empty(0) if self._reads_state else self.model.readout(states, u)
 
-    def _run(self, before: State, start: int, stop: int) -> State:
-        reach = min(self.model.prepare_reach, start)
-        return self.model.run(self.x[start - reach : stop], before, start)
+    def _run(self, before: State, u: Prepared, start: int, stop: int) -> State:
+        return self.model.run(self.x[start:stop], u, before, start)
 
     def prepared(self, start: int, stop: int) -> Prepared:
         """What steps ``start + 1 … stop`` consume, ``(steps, batch, *)``."""
-        reach = min(self.model.prepare_reach, start)
-        return prepare_time_major(self.model, self.x[start - reach : stop], skip=reach)
+        if self._u is None:
+            return self._prepare(start, stop)
+        return {name: value[start:stop] for name, value in self._u.items()}
 
     def segment(self, segment: Segment) -> SegmentStates:
         """Everything that the linearisation of a segment needs."""
@@ -80,7 +90,7 @@ class Trajectory:
         checkpoint = start // self._stride
         before = {name: kept[checkpoint] for name, kept in self._states.items()}
         first = checkpoint * self._stride
-        replayed = self._run(before, first, stop)
+        replayed = self._run(before, self.prepared(first, stop), first, stop)
         return {
             name: torch.cat([before[name].unsqueeze(0), values])[start - first :] for name, values in replayed.items()
         }
