@@ -13,6 +13,8 @@ from gradscope.contract.chain import Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Prepared, State
 
+GATE_STEPS = 64  # steps whose gates stay in the cache while c is summed
+
 
 def lstm_update(a: Gates, s: Mapping[str, Tensor], u: Prepared, node: Node) -> State:
     """The pointwise map of an LSTM, from the gates' pre-activations ``a`` and ``u["a"]`` in the order i, f, g, o."""
@@ -62,15 +64,17 @@ class LSTM(TorchCell):
         return lstm_update(a, s, u, node)
 
     def run(self, x: Tensor, u: Prepared, s: State, start: int) -> State:
-        """h from the fused kernel; c, which it hides, from the gates of all steps in one product and a running sum."""
+        """h from the fused kernel; c, which it hides, from the gates of many steps in one product and a running sum."""
         h = self.fused(x, s, batch_first=False)
-        h_before = torch.cat([s["h"].unsqueeze(0), h[:-1]]).flatten(0, 1)
+        h_before = torch.cat([s["h"].unsqueeze(0), h[:-1]])
         rows = 3 * self.hidden_size  # i, f and g: c does not need o
-        recurrent, bias = self.named("weight_hh")[:rows], self.named("bias_hh")[:rows]
-        gates = torch.addmm(u["a"].flatten(0, 1)[:, :rows], h_before, recurrent.t()).add_(bias)
-        i, f, g = gates.unflatten(0, h.shape[:2]).chunk(3, dim=-1)
-        written, f = torch.sigmoid(i).mul_(torch.tanh(g)), torch.sigmoid(f)
+        recurrent, bias = self.named("weight_hh")[:rows].t(), self.named("bias_hh")[:rows]
         c, before = torch.empty_like(h), s["c"]
-        for now, forget, write in zip(c.unbind(0), f.unbind(0), written.unbind(0), strict=True):
-            before = torch.addcmul(write, forget, before, out=now)
+        for some in range(0, len(h), GATE_STEPS):
+            here = slice(some, some + GATE_STEPS)
+            gates = torch.addmm(u["a"][here].flatten(0, 1)[:, :rows], h_before[here].flatten(0, 1), recurrent)
+            i, f, g = gates.add_(bias).unflatten(0, (-1, len(before))).chunk(3, dim=-1)
+            written = torch.sigmoid(i).mul_(torch.tanh(g))
+            for now, forget, write in zip(c[here].unbind(0), torch.sigmoid(f).unbind(0), written.unbind(0), strict=True):
+                before = torch.addcmul(write, forget, before, out=now)
         return {"h": h, "c": c}

@@ -1,8 +1,7 @@
 """σ and tanh whose derivatives stay exact where the functions saturate.
 
 1 − tanh² and σ(1 − σ) are computed from rounded values and become 0 at |x| ≈ 9 (float32) or 19 (float64);
-sech² x = 4e/(1 + e)² with e = exp(−2|x|), and σ'(x) = e/(1 + e)² with e = exp(−|x|), keep full relative precision
-until the exponential itself underflows. Values are torch's own.
+σ'(x) = σ(x) σ(−x) and sech² x = 4 σ(2x) σ(−2x) keep their relative precision until an exponential underflows.
 """
 
 from __future__ import annotations
@@ -11,12 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-
-def _derivative_of_sigmoid(x: Tensor) -> Tensor:
-    e = torch.exp(-x.abs())
-    one_plus = 1 + e
-    return e / (one_plus * one_plus)
 
 
 class _Sigmoid(torch.autograd.Function):
@@ -28,16 +21,18 @@ class _Sigmoid(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+        ctx.save_for_backward(*inputs, output)
+        ctx.save_for_forward(*inputs, output)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
-        return cotangents[0] * _derivative_of_sigmoid(ctx.saved_tensors[0])
+        x, y = ctx.saved_tensors
+        return cotangents[0] * (y * torch.sigmoid(-x))
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
-        return tangents[0] * _derivative_of_sigmoid(ctx.saved_tensors[0])
+        x, y = ctx.saved_tensors
+        return tangents[0] * (y * torch.sigmoid(-x))
 
 
 class _Tanh(torch.autograd.Function):
@@ -54,11 +49,16 @@ class _Tanh(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
-        return cotangents[0] * (4 * _derivative_of_sigmoid(2 * ctx.saved_tensors[0]))
+        return cotangents[0] * _sech_squared(ctx.saved_tensors[0])
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
-        return tangents[0] * (4 * _derivative_of_sigmoid(2 * ctx.saved_tensors[0]))
+        return tangents[0] * _sech_squared(ctx.saved_tensors[0])
+
+
+def _sech_squared(x: Tensor) -> Tensor:
+    twice = 2 * x
+    return (4 * torch.sigmoid(twice)) * torch.sigmoid(-twice)
 
 
 def sigmoid(x: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ RESCALE_STEPS = 64
 # Between two rescalings δ may shrink by so many bits before the stretch is taken in two halves: the normal range of the
 # dtype less the digits of the smaller entries.
 SHRINKAGE_BITS = {torch.float32: 90, torch.float64: 900}
+SAMPLED_STEPS = 8  # δ is looked at once in so many steps: it cannot leave the range and come back in between
 
 
 @dataclass(frozen=True)
@@ -228,9 +229,8 @@ class RecurrenceAdjoint(ABC):
 
 def _in_range(history: State, first: int, last: int, before: State, start: State) -> bool:
     """Whether δ stayed between overflow and the point where its entries lose digits."""
-    largest = torch.stack(
-        [torch.cat([largest_entry(before[n], 2).unsqueeze(0), largest_entry(v[first:last], 3)]) for n, v in history.items()]
-    ).amax(0)
+    entries = [torch.cat([before[n].unsqueeze(0), v[first:last:SAMPLED_STEPS]]) for n, v in history.items()]
+    largest = torch.stack([largest_entry(value, 3) for value in entries]).amax(0)
     nonzero = torch.stack([largest_entry(value, 2) for value in start.values()]).amax(0) > 0
     smallest = 2.0 ** -SHRINKAGE_BITS[largest.dtype]
     return bool((torch.isfinite(largest) & ((largest > smallest) | ~nonzero)).all())

@@ -30,6 +30,8 @@ def gradient_norms(
     seed: int = 0,
     components: Sequence[str] | None = None,
     weight_gradients: bool = True,
+    *,
+    largest_entries: bool = False,
 ) -> GradientNorms:
     """Norms of ∂L/∂node_t for every step, sample and length, exact at any length.
 
@@ -48,6 +50,8 @@ def gradient_norms(
         components: Names of components, ``"x"`` and ``"<state>"``; all of them by default. What is not asked for is
             not computed.
         weight_gradients: Whether to compute per-sample gradients of the parameters.
+        largest_entries: Whether to record the primary component's largest entries, from which it follows where a dtype
+            loses the gradient.
 
     Returns:
         The norms as log10, float64.
@@ -73,26 +77,22 @@ def gradient_norms(
     names = _checked_components(model, components)
     check_modes(model)
     x = _as_model_input(model, x)[:, : max(lengths)]
+    record = Record(lengths, len(x), names, model, largest_entries=largest_entries)
     with _exact_matrix_products():
         if isinstance(model, SequenceModel):
-            return sequence_gradients(model, x, lengths, loss, seed, names, weight_gradients)
-        return _recurrent(model, x, lengths, loss, seed, names, weight_gradients)
+            return sequence_gradients(model, x, loss, seed, record, weight_gradients)
+        return _recurrent(model, x, loss, seed, record, weight_gradients)
 
 
 def _recurrent(
-    model: Model,
-    x: Tensor,
-    lengths: tuple[int, ...],
-    loss: str | LossFunction,
-    seed: int,
-    names: tuple[str, ...],
-    weight_gradients: bool,
+    model: Model, x: Tensor, loss: str | LossFunction, seed: int, record: Record, weight_gradients: bool
 ) -> GradientNorms:
+    lengths, names = record.lengths, record.norms
     linearization = linearize(model, x)
     cotangents = SegmentCotangents(output_cotangents(loss, linearization.outputs, lengths, seed))
     nodes = frozenset(names) - {INPUT, STATE}
     wants = Wants(nodes, state=STATE in names, inputs=INPUT in names, parameters=weight_gradients)
-    recorder = _Walk(Record(lengths, len(x), names, model))
+    recorder = _Walk(record)
     weights: dict[str, Scaled] = {}
     for segment, pulled, walk in adjoint_segments(linearization, lengths, cotangents, wants):
         recorder.add(segment, pulled)

@@ -22,12 +22,15 @@ class Record:
         batch: Number of samples.
         names: Components asked for, with ``x`` and ``<state>``.
         model: The model measured.
+        largest_entries: Whether the primary component's largest entries are recorded too.
     """
 
-    def __init__(self, lengths: tuple[int, ...], batch: int, names: Sequence[str], model: Model) -> None:
+    def __init__(
+        self, lengths: tuple[int, ...], batch: int, names: Sequence[str], model: Model, *, largest_entries: bool
+    ) -> None:
         self.lengths, self.model, self._batch = lengths, model, batch
         self.norms = {name: self.blank(max(lengths)) for name in names}
-        self.largest = self.blank(max(lengths)) if model.primary_component in names else None
+        self.largest = self.blank(max(lengths)) if largest_entries and model.primary_component in names else None
         self.shares: Tensor | None = None
         self.weights: dict[str, Tensor] = {}
         self.underflow = [False] * len(lengths)

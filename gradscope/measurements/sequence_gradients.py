@@ -8,7 +8,6 @@ status ``underflow`` if the same path is not zero closer to the end.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,17 +23,10 @@ AMPLIFICATION_BITS = {torch.float32: 90, torch.float64: 900}
 
 
 def sequence_gradients(
-    model: SequenceModel,
-    x: Tensor,
-    lengths: tuple[int, ...],
-    loss: str | LossFunction,
-    seed: int,
-    names: Sequence[str],
-    weight_gradients: bool,
+    model: SequenceModel, x: Tensor, loss: str | LossFunction, seed: int, record: Record, weight_gradients: bool
 ) -> GradientNorms:
     """:func:`~gradscope.measurements.gradient_norms.gradient_norms` for a model without a recurrent state."""
-    record = Record(lengths, len(x), names, model)
-    for index, length in enumerate(lengths):
+    for index, length in enumerate(record.lengths):
         _nodes_of_length(model, x[:, :length], index, loss, seed, record)
         if weight_gradients:
             _weights_of_length(model, x[:, :length], index, loss, seed, record)
