@@ -67,14 +67,16 @@ class LSTM(TorchCell):
         """h from the fused kernel; c, which it hides, from the gates of many steps in one product and a running sum."""
         h = self.fused(x, s, batch_first=False)
         h_before = torch.cat([s["h"].unsqueeze(0), h[:-1]])
-        rows = 3 * self.hidden_size  # i, f and g: c does not need o
-        recurrent, bias = self.named("weight_hh")[:rows].t(), self.named("bias_hh")[:rows]
+        products = h.new_empty((*h.shape[:2], 4 * self.hidden_size))
         c, before = torch.empty_like(h), s["c"]
+        stage = self.stages[0]
         for some in range(0, len(h), GATE_STEPS):
             here = slice(some, some + GATE_STEPS)
-            gates = torch.addmm(u["a"][here].flatten(0, 1)[:, :rows], h_before[here].flatten(0, 1), recurrent)
-            i, f, g = gates.add_(bias).unflatten(0, (-1, len(before))).chunk(3, dim=-1)
-            written = torch.sigmoid(i).mul_(torch.tanh(g))
+            torch.addmm(
+                self.named("bias_hh"), h_before[here].flatten(0, 1), self.named("weight_hh").t(), out=products[here].flatten(0, 1)
+            )
+            i, f, g, _ = (products[here] + u["a"][here]).chunk(4, dim=-1)
+            written = torch.sigmoid(i) * (2 * torch.sigmoid(2 * g) - 1)
             for now, forget, write in zip(c[here].unbind(0), torch.sigmoid(f).unbind(0), written.unbind(0), strict=True):
                 before = torch.addcmul(write, forget, before, out=now)
-        return {"h": h, "c": c}
+        return {"h": h, "c": c, stage.weight: products}

@@ -63,18 +63,17 @@ class ChainRecurrence(Recurrence):
         """The stages in order."""
         raise NotImplementedError
 
-    def affine(self, stage: Stage, values: Mapping[str, Tensor]) -> Gates:
-        """The stage's matrix product, split into gates of ``hidden_size``."""
-        bias = getattr(self, stage.bias) if stage.bias else None
-        a = F.linear(values[stage.input], getattr(self, stage.weight), bias)
-        return a.split(self.hidden_size, dim=-1)
+    def product(self, stage: Stage, values: Mapping[str, Tensor]) -> Tensor:
+        """The stage's matrix product with its bias."""
+        return F.linear(values[stage.input], getattr(self, stage.weight), getattr(self, stage.bias) if stage.bias else None)
 
     def step(self, s: State, u: Prepared, t: Tensor) -> State:
         """One step: each stage's product and map in turn."""
         values: dict[str, Tensor] = dict(s)
         returned: State = {}
         for stage in self.stages:
-            returned = stage.map(self.affine(stage, values), values, u, t, _as_it_is)
+            gates = self.product(stage, values).split(self.hidden_size, dim=-1)
+            returned = stage.map(gates, values, u, t, _as_it_is)
             values |= returned
         return returned
 

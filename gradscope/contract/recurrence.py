@@ -90,7 +90,8 @@ class Recurrence(Model):
             start: How many steps came before; the first step is number ``start + 1``.
 
         Returns:
-            Block name to ``(steps, batch, *block shape)``.
+            Block name to ``(steps, batch, *block shape)``. Other entries are values that the forward pass had at hand
+            and that the linearization would compute again (a chain's products, under the names of their matrices).
         """
         times = torch.arange(start + 1, start + 1 + len(x), device=x.device)
         history: list[State] = []

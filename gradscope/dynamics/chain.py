@@ -73,7 +73,9 @@ def diagonals(model: ChainRecurrence, here: SegmentStates, *, with_u: bool) -> D
     gates, handed_on, stages, inputs = [], [], [], []
     for index, stage in enumerate(model.stages):
         inputs.append(values[stage.input])
-        products = model.affine(stage, values)
+        product = here.at_hand.get(stage.weight)
+        product = model.product(stage, values) if product is None else product
+        products = product.split(model.hidden_size, dim=-1)
         gates.append(range(count, count + len(products)))
         count += len(products)
         is_last = index == len(model.stages) - 1

@@ -31,7 +31,7 @@ from gradscope.dynamics.segments import Segment, reversed_segments
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.errors import NoRecurrentState
 
-SEGMENT_NUMBERS = 1 << 18  # numbers of state in one segment of the reverse pass
+SEGMENT_NUMBERS = 1 << 17  # numbers of state in one segment of the reverse pass
 SEGMENT_STEPS = (32, 1024)  # its smallest and largest number of steps
 
 

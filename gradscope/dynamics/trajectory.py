@@ -34,6 +34,7 @@ class Trajectory:
         self._states = {name: s.new_empty((kept_states, *s.shape)) for name, s in initial.items()}
         for name, value in initial.items():
             self._states[name][0] = value
+        self._at_hand: dict[str, Tensor] = {}
         self._reads_state = type(model).readout is Recurrence.readout and self._stride == 1
         block = BLOCK_STEPS if self._stride == 1 else CHECKPOINT_STEPS
         outputs = [self._run_block(start, min(start + block, self.length)) for start in range(0, self.length, block)]
@@ -60,6 +61,9 @@ class Trajectory:
                 kept[start + 1 : stop + 1] = states[name]
             elif stop % self._stride == 0:
                 kept[stop // self._stride] = states[name][-1]
+        for name, value in states.items():
+            if name not in self._states and self.length <= BLOCK_STEPS and self._fits({name: value[0]}):
+                self._at_hand[name] = value
         return self.x.new_empty(0) if self._reads_state else self.model.readout(states, u)
 
     def _run(self, before: State, u: Prepared, start: int, stop: int) -> State:
@@ -81,6 +85,7 @@ class Trajectory:
             u=self.prepared(start, stop),
             times=torch.arange(start + 1, stop + 1, device=self.x.device),
             x=self.x[start - reach : stop],
+            at_hand={name: value[start:stop] for name, value in self._at_hand.items()},
         )
 
     def states(self, start: int, stop: int) -> State:
@@ -92,5 +97,5 @@ class Trajectory:
         first = checkpoint * self._stride
         replayed = self._run(before, self.prepared(first, stop), first, stop)
         return {
-            name: torch.cat([before[name].unsqueeze(0), values])[start - first :] for name, values in replayed.items()
+            name: torch.cat([value.unsqueeze(0), replayed[name]])[start - first :] for name, value in before.items()
         }
