@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 
 
+SHOWN_NAMES = 30
+
+
 class GradscopeError(Exception):
     """Something the user can put right; the command line prints its sentence and exits with ``exit_code``."""
 
@@ -21,9 +24,11 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        super().__init__(f"There is no {kind} called '{given}'.{hint} Known: {', '.join(names)}.")
+        by_lower = {name.lower(): name for name in names}
+        near = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.5)
+        hint = f" Did you mean '{by_lower[near[0]]}'?" if near else ""
+        known = ", ".join(names[:SHOWN_NAMES]) + (f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else "")
+        super().__init__(f"There is no {kind} called '{given}'.{hint} Known: {known or 'none'}.")
 
 
 class Unmeasurable(GradscopeError):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 
 from gradscope.contract.recurrence import Recurrence, State
+from gradscope.dynamics.decomposed_cells import DecomposedCells
 from gradscope.dynamics.scaled import ZERO_EXPONENT, Scaled, add, power_of_two
 from gradscope.dynamics.segments import SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
@@ -42,7 +43,8 @@ def with_parameters(module: nn.Module, method: str) -> Callable[..., Any]:
     wrapped = _Method(module)
 
     def call(parameters: Values, *args: Any) -> Any:
-        return functional_call(wrapped, {f"module.{n}": p for n, p in parameters.items()}, (method, *args))
+        with DecomposedCells():
+            return functional_call(wrapped, {f"module.{n}": p for n, p in parameters.items()}, (method, *args))
 
     return call
 

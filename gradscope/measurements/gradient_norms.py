@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gradscope.contract.modes import check_modes
 from gradscope.contract.model import Model
+from gradscope.contract.probe import check_answers
 from gradscope.contract.sequence import SequenceModel
 from gradscope.dynamics.adjoint import Pulled, Wants
 from gradscope.dynamics.linearize import adjoint_segments, linearize
@@ -20,6 +21,8 @@ from gradscope.measurements.losses import LossFunction, SegmentCotangents, outpu
 from gradscope.measurements.record import INPUT, STATE, Record, log10_root_sum_square
 from gradscope.measurements.results import GradientNorms
 from gradscope.measurements.sequence_gradients import sequence_gradients
+
+PROBE_STEPS = 8  # of a sequence module, to see that it is causal
 
 
 def gradient_norms(
@@ -80,6 +83,7 @@ def gradient_norms(
     record = Record(lengths, len(x), names, model, largest_entries=largest_entries)
     with _exact_matrix_products():
         if isinstance(model, SequenceModel):
+            check_answers(model, x[:2, :PROBE_STEPS])
             return sequence_gradients(model, x, loss, seed, record, weight_gradients)
         return _recurrent(model, x, loss, seed, record, weight_gradients)
 

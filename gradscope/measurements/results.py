@@ -65,6 +65,6 @@ class GradientNorms:
 
     def plot(self, **options: Any) -> Figure:
         """Relative norm against steps back, log scale, one line per length."""
-        from gradscope.report.plots import plot_gradient_norms
+        from gradscope.report.plots import plot_result
 
-        return plot_gradient_norms(self, **options)
+        return plot_result(self, **options)

@@ -1,0 +1,52 @@
+"""Probes a model before it is measured: its answers must be repeatable, sample by sample, and causal."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.model import Model
+from gradscope.errors import Unmeasurable
+
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
+
+
+def check_answers(model: Model, x: Tensor) -> None:
+    """Raises :class:`Unmeasurable` for a model that cannot be measured; leaves it as it was.
+
+    Args:
+        model: The model.
+        x: Inputs ``(batch, length, input_size)``, two samples and two steps at least; a short one will do.
+    """
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        y = model(x)
+        again = model(x)
+        alone = model(x[:1])
+        changed = x.clone()
+        changed[:, -1] += 1.0
+        later = model(changed)
+        for name, value in model.named_buffers():
+            value.copy_(buffers[name])
+    if not _same(y, again):
+        raise Unmeasurable(
+            "The model gives two answers to the same input (dropout or another draw inside); call model.eval() first."
+        )
+    if not _same(y[:1], alone):
+        raise Unmeasurable(
+            "A sample's answer depends on the rest of the batch (batch norm in training mode does that); call "
+            "model.eval() first."
+        )
+    if not _same(y[:, :-1], later[:, :-1]):
+        raise Unmeasurable(
+            "The model is not causal: its last input changes earlier outputs, so a gradient has no direction in time; "
+            "mask the future or use one direction only."
+        )
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    if first.shape != second.shape:
+        return False
+    tolerance = TOLERANCE.get(first.dtype, 1e-4)
+    scale = float(first.abs().max()) if first.numel() else 0.0
+    return bool(torch.allclose(first, second, rtol=tolerance, atol=tolerance * max(scale, 1e-30), equal_nan=True))

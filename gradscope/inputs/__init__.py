@@ -1,0 +1,1 @@
+"""Inputs: one file per process, and the catalogue that names them."""

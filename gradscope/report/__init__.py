@@ -1,0 +1,1 @@
+"""Tables, sentences and pictures: functions of the frames that the files hold."""

@@ -1,0 +1,152 @@
+"""Pictures of a comparison, from the frames that the files hold."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gradscope.measurements.results import GradientNorms
+from gradscope.measurements.summary import LOST_BELOW
+from gradscope.report.frames import gradient_frame
+from gradscope.report.style import Look, looks
+
+PER_LEGEND_COLUMN = 18
+
+
+def plot_gradient_norms(gradients: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+    """Relative norm against steps back at the longest length, one line an architecture, the seeds' range as a band."""
+    longest = int(summary["length"].max())
+    figure, axes = _figure(f"How far gradients travel back through {longest} steps")
+    style = looks(list(summary["arch"]))
+    for label, look in style.items():
+        row = summary[(summary["arch"] == label) & (summary["length"] == longest)].iloc[0]
+        mine = gradients[
+            (gradients["arch"] == label)
+            & (gradients["length"] == longest)
+            & (gradients["component"] == row["component"])
+        ]
+        _profile(axes, mine, int(row["reference_lag"]), look, label)
+    _limits_of_dtypes(axes)
+    axes.set_xscale("symlog", linthresh=1, linscale=0.3)
+    axes.set_xlim(0, longest)
+    axes.set_xlabel("steps back from the last one")
+    axes.set_ylabel("gradient norm relative to the last step, log10")
+    _legend(figure, axes)
+    return figure
+
+
+def _profile(axes: Axes, mine: pd.DataFrame, reference_lag: int, look: Look, label: str) -> None:
+    by_seed = mine.pivot_table(index="steps_back", columns="seed", values="log10_norm", dropna=False).sort_index()
+    lags, norms = by_seed.index.to_numpy(), by_seed.to_numpy(dtype=float)
+    reference = norms[np.searchsorted(lags, min(reference_lag, lags[-1]))]
+    with np.errstate(invalid="ignore"):
+        relative = norms - reference
+    relative[~np.isfinite(relative)] = math.nan
+    known = ~np.isnan(relative).all(axis=1)
+    lags, relative = lags[known], relative[known]
+    if len(lags) == 0:
+        axes.plot([], [], color=look.colour, linestyle=look.line, label=f"{label} (not finite)")
+        return
+    mean = np.nanmean(relative, axis=1)
+    axes.plot(
+        lags, mean, color=look.colour, linestyle=look.line, marker=look.marker, markevery=0.13, markersize=5, label=label
+    )
+    axes.fill_between(
+        lags, np.nanmin(relative, axis=1), np.nanmax(relative, axis=1), color=look.colour, alpha=0.15, linewidth=0
+    )
+
+
+def _limits_of_dtypes(axes: Axes) -> None:
+    """Where a gradient of size 1 at the last step is lost, as far as it is in sight."""
+    low, _ = axes.get_ylim()
+    for dtype, limit in LOST_BELOW.items():
+        if low < limit:
+            axes.axhline(limit, color="0.45", linewidth=0.8, linestyle=(0, (1, 2)))
+            axes.annotate(
+                f"below: 0 in {dtype}",
+                (1, limit),
+                xycoords=("axes fraction", "data"),
+                xytext=(-4, 3),
+                textcoords="offset points",
+                ha="right",
+                fontsize=8,
+                color="0.3",
+            )
+
+
+def plot_length_sweep(summary: pd.DataFrame) -> Figure:
+    """Relative norm at step 1 against the length, mean and deviation over seeds."""
+    figure, axes = _figure("Gradient at the first step against sequence length")
+    for label, look in looks(list(summary["arch"])).items():
+        values = summary[summary["arch"] == label].assign(
+            value=lambda frame: frame["log10_relative_norm"].replace([-np.inf, np.inf], np.nan)
+        )
+        grouped = values.groupby("length")["value"]
+        mean, deviation = grouped.mean(), grouped.std().fillna(0.0)
+        axes.errorbar(
+            mean.index,
+            mean,
+            yerr=deviation,
+            color=look.colour,
+            linestyle=look.line,
+            marker=look.marker,
+            markersize=5,
+            capsize=3,
+            label=label if mean.notna().any() else f"{label} (not finite)",
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel("sequence length T")
+    axes.set_ylabel("gradient norm at step 1 relative to the last step, log10")
+    _limits_of_dtypes(axes)
+    _legend(figure, axes)
+    return figure
+
+
+def plot_result(result: GradientNorms, **options: Any) -> Figure:
+    """Relative norm of the primary component against steps back, one line a length.
+
+    Args:
+        result: The measurement.
+        options: Passed on to matplotlib's ``Figure``.
+    """
+    frame = gradient_frame(result)
+    figure, axes = _figure(f"∂L/∂{result.primary_component}", **options)
+    for length, look in looks([str(length) for length in result.lengths]).items():
+        mine = frame[(frame["component"] == result.primary_component) & (frame["length"] == int(length))]
+        _profile(axes, mine.assign(seed=0), result.reference_lag, look, f"T={length}")
+    axes.set_xscale("symlog", linthresh=1, linscale=0.3)
+    axes.set_xlabel("steps back from the last one")
+    axes.set_ylabel("gradient norm relative to the last step, log10")
+    _legend(figure, axes)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes ``path.png`` and ``path.svg``, the same bytes for the same picture."""
+    with mpl.rc_context({"svg.hashsalt": "gradscope", "svg.fonttype": "none"}):
+        figure.savefig(path.with_suffix(".png"), dpi=160, format="png")
+        figure.savefig(path.with_suffix(".svg"), format="svg", metadata={"Date": None})
+
+
+def _figure(title: str, **options: Any) -> tuple[Figure, Axes]:
+    figure = Figure(**{"figsize": (8.4, 4.8), "layout": "constrained", **options})
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.grid(visible=True, color="0.9", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.axhline(0, color="0.6", linewidth=0.8)
+    return figure, axes
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 1 + (len(labels) - 1) // PER_LEGEND_COLUMN
+    figure.set_size_inches(figure.get_figwidth() + 1.6 * (columns - 1), figure.get_figheight())
+    figure.legend(handles, labels, loc="outside right upper", ncols=columns, frameon=False, fontsize=9)
