@@ -58,7 +58,9 @@ def _npy(path: Path) -> Array:
     try:
         return _numeric(path, np.load(path, allow_pickle=False))
     except (ValueError, OSError, EOFError):
-        raise UsageError(f"{path} is no readable .npy file of numbers; save one rectangular array with numpy.save.") from None
+        raise UsageError(
+            f"{path} is no readable .npy file of numbers; save one rectangular array with numpy.save."
+        ) from None
 
 
 def _npz(path: Path) -> Array:

@@ -35,7 +35,11 @@ def verdict_of(log10_relative_norm: float) -> Verdict:
 
 
 def advice(
-    label: str, finding: Verdict, length: int, log10_weight_gradient_norm: float = math.nan, clip_norm: float | None = None
+    label: str,
+    finding: Verdict,
+    length: int,
+    log10_weight_gradient_norm: float = math.nan,
+    clip_norm: float | None = None,
 ) -> str:
     """One line of what to try; empty where nothing is wrong.
 

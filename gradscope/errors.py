@@ -27,7 +27,9 @@ class UnknownName(UsageError):
         by_lower = {name.lower(): name for name in names}
         near = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.5)
         hint = f" Did you mean '{by_lower[near[0]]}'?" if near else ""
-        known = ", ".join(names[:SHOWN_NAMES]) + (f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else "")
+        known = ", ".join(names[:SHOWN_NAMES]) + (
+            f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+        )
         super().__init__(f"There is no {kind} called '{given}'.{hint} Known: {known or 'none'}.")
 
 

@@ -60,7 +60,9 @@ def custom_model(
             layers.append(_adapted(module, reference, size, hidden_size, at))
             size = layers[-1].output_size
     if len(layers) > 1 and not all(isinstance(layer, Recurrence) for layer in layers):
-        raise UsageError(f"{reference} takes no num_layers, and only recurrences can be stacked; build its layers inside.")
+        raise UsageError(
+            f"{reference} takes no num_layers, and only recurrences can be stacked; build its layers inside."
+        )
     return layers[0] if len(layers) == 1 else Stack(layers)
 
 
@@ -157,7 +159,9 @@ def _typed(reference: str, name: str, value: OptionValue, parameter: inspect.Par
     if parameter is not None and parameter.default not in (parameter.empty, None):
         kind = type(parameter.default)
     elif parameter is not None and parameter.annotation is not parameter.empty:
-        kind = {"int": int, "float": float, "bool": bool, "str": str}.get(str(parameter.annotation), parameter.annotation)
+        kind = {"int": int, "float": float, "bool": bool, "str": str}.get(
+            str(parameter.annotation), parameter.annotation
+        )
     lowered = value.lower()
     if kind is str:
         return value
@@ -172,7 +176,9 @@ def _typed(reference: str, name: str, value: OptionValue, parameter: inspect.Par
             except ValueError:
                 continue
     if kind in (int, float):
-        raise UsageError(f"{reference}: option {name}={value} should be {'a whole number' if kind is int else 'a number'}.")
+        raise UsageError(
+            f"{reference}: option {name}={value} should be {'a whole number' if kind is int else 'a number'}."
+        )
     return value
 
 

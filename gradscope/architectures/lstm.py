@@ -73,10 +73,15 @@ class LSTM(TorchCell):
         for some in range(0, len(h), GATE_STEPS):
             here = slice(some, some + GATE_STEPS)
             torch.addmm(
-                self.named("bias_hh"), h_before[here].flatten(0, 1), self.named("weight_hh").t(), out=products[here].flatten(0, 1)
+                self.named("bias_hh"),
+                h_before[here].flatten(0, 1),
+                self.named("weight_hh").t(),
+                out=products[here].flatten(0, 1),
             )
             i, f, g, _ = (products[here] + u["a"][here]).chunk(4, dim=-1)
             written = torch.sigmoid(i) * (2 * torch.sigmoid(2 * g) - 1)
-            for now, forget, write in zip(c[here].unbind(0), torch.sigmoid(f).unbind(0), written.unbind(0), strict=True):
+            for now, forget, write in zip(
+                c[here].unbind(0), torch.sigmoid(f).unbind(0), written.unbind(0), strict=True
+            ):
                 before = torch.addcmul(write, forget, before, out=now)
         return {"h": h, "c": c, stage.weight: products}

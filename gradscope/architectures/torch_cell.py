@@ -35,7 +35,12 @@ class TorchCell(ChainRecurrence):
         self.input_size, self.hidden_size, self.output_size, self.layer = input_size, hidden_size, hidden_size, layer
         self.state_spec = tuple(Block(name, (hidden_size,)) for name in self.blocks)
         rows, bound = self.gates * hidden_size, 1 / math.sqrt(hidden_size)
-        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size), "bias_ih": (rows,), "bias_hh": (rows,)}
+        shapes = {
+            "weight_ih": (rows, input_size),
+            "weight_hh": (rows, hidden_size),
+            "bias_ih": (rows,),
+            "bias_hh": (rows,),
+        }
         for name, shape in shapes.items():
             self.register_parameter(f"{name}_l{layer}", initializer.uniform(*shape, bound=bound))
 

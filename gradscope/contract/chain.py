@@ -65,7 +65,9 @@ class ChainRecurrence(Recurrence):
 
     def product(self, stage: Stage, values: Mapping[str, Tensor]) -> Tensor:
         """The stage's matrix product with its bias."""
-        return F.linear(values[stage.input], getattr(self, stage.weight), getattr(self, stage.bias) if stage.bias else None)
+        return F.linear(
+            values[stage.input], getattr(self, stage.weight), getattr(self, stage.bias) if stage.bias else None
+        )
 
     def step(self, s: State, u: Prepared, t: Tensor) -> State:
         """One step: each stage's product and map in turn."""

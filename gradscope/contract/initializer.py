@@ -39,7 +39,9 @@ class Initializer:
         return torch.from_numpy(_haar(self._random.standard_normal((size, size))))
 
 
-def _haar(gaussian: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _haar(
+    gaussian: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Q of the QR decomposition with a positive diagonal of R (Stewart 1980; Mezzadri 2007)."""
     size = len(gaussian)
     r, q, signs = gaussian.copy(), np.eye(size), np.ones(size)

@@ -206,9 +206,7 @@ class RecurrenceAdjoint(ABC):
                 self._stretch_steps = (last - first + 1) // 2
         return exponent
 
-    def _stretch(
-        self, steps: LocalSteps, first: int, last: int, direct: dict[str, Scaled], exponent: Tensor
-    ) -> bool:
+    def _stretch(self, steps: LocalSteps, first: int, last: int, direct: dict[str, Scaled], exponent: Tensor) -> bool:
         """Steps ``last … first + 1`` at one exponent; False where δ left the dtype's range on the way.
 
         A single step is taken as it is: what it loses, the dtype cannot hold.

@@ -224,7 +224,9 @@ class Program:
         stage, gates, size = self._model.stages[index], self.layout.gates[index], self._model.hidden_size
         unused = [gate for gate in gates if gate not in written]
         if unused:
-            raise UsageError(f"{type(self._model).__name__}: the map after {stage.weight} leaves gates {unused} unused.")
+            raise UsageError(
+                f"{type(self._model).__name__}: the map after {stage.weight} leaves gates {unused} unused."
+            )
         slot = self.layout.blocks[stage.input] if index == 0 else self.layout.handed_on[index - 1][stage.input]
         rows = self.tape[:-1].flatten(1, 2).flatten(2)  # (steps, active · batch, slots · hidden_size)
         a_bar, target = rows[..., gates.start * size : gates.stop * size], rows[..., slot * size : (slot + 1) * size]

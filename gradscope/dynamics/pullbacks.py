@@ -15,9 +15,7 @@ def over_lengths(value: Tensor, active: int) -> Tensor:
     return value.unsqueeze(1).expand(value.shape[0], active, *value.shape[1:])
 
 
-def readout_vjp(
-    model: Recurrence, s: State, u: Prepared, y_bar: Scaled
-) -> tuple[dict[str, Scaled], dict[str, Scaled]]:
+def readout_vjp(model: Recurrence, s: State, u: Prepared, y_bar: Scaled) -> tuple[dict[str, Scaled], dict[str, Scaled]]:
     """∂L/∂s_t and ∂L/∂u_t through the readout of several steps.
 
     Args:

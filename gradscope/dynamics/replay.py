@@ -39,7 +39,11 @@ class ReplayedSteps(LocalSteps):
         for name, terms in (direct or {}).items():
             outputs += [copy[name] for copy in copies]
             cotangents += list(terms.flatten(1, 2).unbind(0))
-        wanted: list[list[Tensor]] = [[*start.values()], *([*c.values()] for c in copies), *([*n.values()] for n in nodes)]
+        wanted: list[list[Tensor]] = [
+            [*start.values()],
+            *([*c.values()] for c in copies),
+            *([*n.values()] for n in nodes),
+        ]
         wanted += [[*step.values()] for step in u]
         flat = [leaf for group in wanted for leaf in group]
         found = iter(torch.autograd.grad(outputs, flat, cotangents, allow_unused=True))

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def draw(
-    random: np.random.RandomState, length: int, batch: int, input_size: int, *, rho: float
-) -> NDArray[np.float64]:
+def draw(random: np.random.RandomState, length: int, batch: int, input_size: int, *, rho: float) -> NDArray[np.float64]:
     """Stationary with unit variance and R(Δ) = ρ^|Δ|, ``(length, batch, input_size)``; x_1 is N(0, 1)."""
     x = random.standard_normal((length, batch, input_size))
     innovation = math.sqrt(1 - rho * rho)

@@ -37,7 +37,9 @@ def cut_windows(array: NDArray[np.float64], *, length: int, batch: int) -> Windo
     sequences = array if array.ndim == 3 else array[None]
     count, time, _ = sequences.shape
     if time < length:
-        raise UsageError(f"The data have {time} steps, but the longest length is {length}; ask for lengths up to {time}.")
+        raise UsageError(
+            f"The data have {time} steps, but the longest length is {length}; ask for lengths up to {time}."
+        )
     flat = sequences.reshape(-1, sequences.shape[-1])
     mean, deviation = flat.mean(axis=0), flat.std(axis=0)
     constant = int((deviation == 0).sum())

@@ -56,7 +56,9 @@ def output_cotangents(
 
 
 def _drawn(stream: Stream, seed: int, shape: Sequence[int], like: Tensor) -> Tensor:
-    values: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = random_stream(stream, seed).standard_normal(tuple(shape))
+    values: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = random_stream(stream, seed).standard_normal(
+        tuple(shape)
+    )
     return torch.from_numpy(values).to(dtype=like.dtype, device=like.device)
 
 
@@ -66,7 +68,9 @@ def _of_function(loss: LossFunction, outputs: Tensor) -> Tensor:
         value = loss(leaf)
         if not isinstance(value, Tensor) or value.shape != leaf.shape[:1]:
             given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise UsageError(f"A loss should return one number per sample, ({len(leaf)},), but this one returned {given}.")
+            raise UsageError(
+                f"A loss should return one number per sample, ({len(leaf)},), but this one returned {given}."
+            )
         if not value.requires_grad:
             raise UsageError("The loss does not depend on the outputs, so every gradient is zero.")
         (grad,) = torch.autograd.grad(value.sum(), leaf)

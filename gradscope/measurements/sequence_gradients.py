@@ -47,7 +47,10 @@ def _nodes_of_length(
         if any(_has_underflow(value) for value in plain.values()):
             bits = AMPLIFICATION_BITS[x.dtype]
             found = _backward(y, wanted, y_bar * 2.0**bits)
-            amplified = {n: Scaled(v, torch.full(v.shape[:2], -bits, dtype=torch.int32, device=v.device)) for n, v in found.items()}
+            amplified = {
+                n: Scaled(v, torch.full(v.shape[:2], -bits, dtype=torch.int32, device=v.device))
+                for n, v in found.items()
+            }
     for name, value in plain.items():
         norm, largest = Scaled.of(value, 2).log10_norm(), Scaled.of(value, 2).log10_largest_entry()
         if name in amplified:

@@ -56,7 +56,14 @@ def _profile(axes: Axes, mine: pd.DataFrame, reference_lag: int, look: Look, lab
         return
     mean = np.nanmean(relative, axis=1)
     axes.plot(
-        lags, mean, color=look.colour, linestyle=look.line, marker=look.marker, markevery=0.13, markersize=5, label=label
+        lags,
+        mean,
+        color=look.colour,
+        linestyle=look.line,
+        marker=look.marker,
+        markevery=0.13,
+        markersize=5,
+        label=label,
     )
     axes.fill_between(
         lags, np.nanmin(relative, axis=1), np.nanmax(relative, axis=1), color=look.colour, alpha=0.15, linewidth=0

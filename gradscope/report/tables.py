@@ -11,9 +11,7 @@ from gradscope.report.rows import Comparison, comparison
 STYLES = {"vanishing": "blue", "exploding": "red", "saturated": "magenta", "stable": "green", "unknown": "yellow"}
 
 
-def comparison_table(
-    summary: pd.DataFrame, *, relative_to: str | None = None, clip_norm: float | None = None
-) -> Table:
+def comparison_table(summary: pd.DataFrame, *, relative_to: str | None = None, clip_norm: float | None = None) -> Table:
     """One row an architecture: log10 of the norm at step 1 relative to the last step, mean ± deviation over seeds."""
     content = comparison(summary, relative_to=relative_to, clip_norm=clip_norm)
     table = Table(

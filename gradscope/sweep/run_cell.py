@@ -56,7 +56,9 @@ def _measure(cell: Cell, model: Model) -> tuple[list[GradientNorms], tuple[str, 
         x, input_notes = cell_input(cell, lengths[-1])
         # The primary component comes along: its largest entries decide where a dtype loses the gradient.
         components = list(dict.fromkeys((*wanted, model.primary_component)))
-        result = gradient_norms(model, x, lengths, loss=cell.loss, seed=cell.seed, components=components)
+        result = gradient_norms(
+            model, x, lengths, loss=cell.loss, seed=cell.seed, components=components, largest_entries=True
+        )
         results.append(result)
         notes += [*input_notes, *result.notes]
     return results, tuple(dict.fromkeys(notes))

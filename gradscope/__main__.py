@@ -1,0 +1,6 @@
+"""``python -m gradscope``."""
+
+from gradscope.cli.main import main
+
+if __name__ == "__main__":
+    main()

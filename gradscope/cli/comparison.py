@@ -1,0 +1,130 @@
+"""Runs a comparison and answers it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+import typer
+
+from gradscope import __version__, store
+from gradscope.cli.console import Messages, print_wide
+from gradscope.config.compare import CompareConfiguration
+from gradscope.plan import Plan, plan_comparison
+from gradscope.sweep.runner import SweepOutcome, run_sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DONE, SOME_FAILED, INTERRUPTED = 0, 4, 130
+
+
+def run_comparison(configuration: CompareConfiguration) -> int:
+    """Measures, writes the files, prints the result; returns the exit code."""
+    started = time.perf_counter()
+    messages = Messages(quiet=configuration.quiet)
+    if configuration.threads is not None:
+        torch.set_num_threads(configuration.threads)
+    plan = plan_comparison(configuration)
+    if configuration.out is not None:
+        store.prepare_folder(configuration.out)
+    for text in plan.messages:
+        messages.say(text)
+    outcome = _sweep(plan, configuration, messages)
+    if outcome.results:
+        _answer(configuration, plan, outcome, time.perf_counter() - started, messages)
+    return _exit_code(plan, outcome, configuration, messages)
+
+
+def _sweep(plan: Plan, configuration: CompareConfiguration, messages: Messages) -> SweepOutcome:
+    memory = store.CellStore(configuration.out, resume=configuration.resume) if configuration.out else None
+    with messages.progress(len(plan.cells), "Measuring") as advance:
+        outcome = run_sweep(
+            plan.cells, memory=memory, finished=lambda cell: advance(f"{cell.label}, seed {cell.seed}")
+        )
+    if outcome.recalled:
+        messages.say(f"{outcome.recalled} of {len(plan.cells)} cells were finished by an earlier run.")
+    for text in dict.fromkeys(note for result in outcome.results for note in (*result.notes, result.failure) if note):
+        messages.say(text)
+    return outcome
+
+
+def _answer(
+    configuration: CompareConfiguration, plan: Plan, outcome: SweepOutcome, elapsed_seconds: float, messages: Messages
+) -> None:
+    gradients, summary = store.frames(outcome.results)
+    document = _run_document(configuration, plan, outcome, elapsed_seconds)
+    if configuration.out is not None:
+        store.write_frame(gradients, configuration.out / store.GRADIENTS)
+        store.write_frame(summary, configuration.out / store.SUMMARY)
+        if len(gradients):
+            store.write_pictures(configuration.out, gradients, summary)
+        store.write_json(document, configuration.out / store.RUN)
+        messages.say(f"Wrote {configuration.out}: tables, pictures and run.json.")
+    _print(configuration, summary, document)
+
+
+def _print(configuration: CompareConfiguration, summary: pd.DataFrame, document: dict[str, Any]) -> None:
+    from gradscope.report.sentences import findings
+
+    options: dict[str, Any] = {"relative_to": configuration.relative_to, "clip_norm": configuration.clip_norm}
+    if configuration.format == "json":
+        rows = summary.to_dict(orient="records")
+        typer.echo(store.json_text(document | {"findings": findings(summary), "summary": rows}))
+    elif configuration.format == "csv":
+        typer.echo(summary.to_csv(index=False, na_rep="nan"), nl=False)
+    elif configuration.format == "markdown":
+        from gradscope.report.tables import comparison_markdown
+
+        typer.echo(comparison_markdown(summary, **options) + "\n\n" + " ".join(findings(summary)))
+    else:
+        from gradscope.report.tables import comparison_table
+
+        print_wide(comparison_table(summary, **options))
+        typer.echo("\n".join(findings(summary)))
+
+
+def _run_document(
+    configuration: CompareConfiguration, plan: Plan, outcome: SweepOutcome, elapsed_seconds: float
+) -> dict[str, Any]:
+    import numpy as np
+    import pandas as pd
+
+    return {
+        "schema_version": store.SCHEMA_VERSION,
+        "command": "compare",
+        "configuration": configuration.as_plain(),
+        "hidden_sizes": {cell.label: cell.hidden_size for cell in plan.cells},
+        "input_size": plan.cells[0].input_size,
+        "versions": {
+            "gradscope": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "pandas": pd.__version__,
+        },
+        "platform": sys.platform,
+        "device": plan.device,
+        "dtype": configuration.dtype,
+        "threads": torch.get_num_threads(),
+        "seeds": list(configuration.seed_numbers),
+        "interrupted": outcome.interrupted,
+        "notes": list(dict.fromkeys(note for result in outcome.results for note in result.notes)),
+        "failures": [result.failure for result in outcome.results if result.failure],
+        "elapsed_seconds": elapsed_seconds,
+    }
+
+
+def _exit_code(plan: Plan, outcome: SweepOutcome, configuration: CompareConfiguration, messages: Messages) -> int:
+    if outcome.interrupted:
+        done = f"Interrupted after {len(outcome.results)} of {len(plan.cells)} cells"
+        again = "; go on with --resume" if configuration.out else "; with --out DIR a run can be resumed"
+        messages.say(f"{done}{again}.")
+        return INTERRUPTED
+    bad = sum(not result.is_measured for result in outcome.results)
+    if bad:
+        messages.say(f"{bad} of {len(plan.cells)} cells failed or gave values that are not finite.")
+    return SOME_FAILED if bad else DONE
