@@ -38,7 +38,7 @@ def read_data(path: Path) -> Array:
         array = array[:, None]
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise UsageError(
-            f"{path} holds an array of shape {array.shape}; it should be (time, features) or (sequences, time, features)."
+            f"{path} holds an array of shape {array.shape}; give (time, features) or (sequences, time, features)."
         )
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):

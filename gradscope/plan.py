@@ -1,10 +1,11 @@
-"""From a checked configuration to the cells of a sweep; everything a user can get wrong is found here, before it runs."""
+"""From a checked configuration to the cells of a sweep; what a user can get wrong is found here, before it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -145,12 +146,16 @@ def _hidden_sizes(configuration: CompareConfiguration, input_size: int, messages
     if configuration.match == "hidden":
         return [configuration.hidden_size] * len(configuration.arch)
     measure: Callable[[Model], int] = (
-        (lambda model: model.parameters_counted) if configuration.match == "parameters" else lambda model: model.state_size
+        (lambda model: model.parameters_counted)
+        if configuration.match == "parameters"
+        else lambda model: model.state_size
     )
 
     def size_of(choice: ArchitectureChoice, hidden_size: int) -> int:
         layers = configuration.num_layers
-        model = build(choice.name, input_size=input_size, hidden_size=hidden_size, num_layers=layers, **dict(choice.options))
+        model = build(
+            choice.name, input_size=input_size, hidden_size=hidden_size, num_layers=layers, **_options(choice)
+        )
         return measure(model)
 
     first, *others = configuration.arch
@@ -160,8 +165,14 @@ def _hidden_sizes(configuration: CompareConfiguration, input_size: int, messages
     sizes = [configuration.hidden_size]
     for choice in others:
         sizes.append(_nearest(choice, target, size_of, configuration.match))
-        messages.append(f"{choice.label}: hidden size {sizes[-1]} for {configuration.match} near {first.label}'s {target:,}.")
+        messages.append(
+            f"{choice.label}: hidden size {sizes[-1]} for {configuration.match} near {first.label}'s {target:,}."
+        )
     return sizes
+
+
+def _options(choice: ArchitectureChoice) -> dict[str, Any]:
+    return dict(choice.options)
 
 
 def _nearest(

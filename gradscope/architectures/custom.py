@@ -134,7 +134,7 @@ def _load_package(name: str) -> ModuleType:
 def _arguments(
     cls: type[nn.Module], reference: str, given: Mapping[str, OptionValue], num_layers: int
 ) -> dict[str, Any]:
-    """The constructor's arguments: sizes by name where it takes them (as None), options typed, batch_first where known."""
+    """The constructor's arguments: sizes by name (as None) where it takes them, options typed, batch_first."""
     if issubclass(cls, nn.RNNBase):
         known: dict[str, Any] = dict.fromkeys(("bias", "dropout", "bidirectional", "nonlinearity", "proj_size"))
         sizes = ["input_size", "hidden_size", "num_layers"]

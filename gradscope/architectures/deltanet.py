@@ -16,8 +16,8 @@ class DeltaNet(Recurrence):
     """One head with key and value size ``hidden_size``, without the optional short convolution.
 
     S_t = S_{t−1} + β_t k_t (v_t − S_{t−1}ᵀ k_t)ᵀ = (I − β_t k_t k_tᵀ) S_{t−1} + β_t k_t v_tᵀ;  y_t = S_tᵀ q_t / √d_k.
-    q, k = SiLU(W x_t) normalised to length 1, v = W_v x_t, β = σ(w_β·x_t + b_β). J_t = (I − β_t k_t k_tᵀ) ⊗ I: eigenvalue
-    1 with multiplicity (d_k − 1) d_v, and 1 − β_t.
+    q, k = SiLU(W x_t) normalised to length 1, v = W_v x_t, β = σ(w_β·x_t + b_β). J_t = (I − β_t k_t k_tᵀ) ⊗ I: its
+    eigenvalues are 1 with multiplicity (d_k − 1) d_v, and 1 − β_t.
     """
 
     recurrent_parameter_names = ("weight_k", "weight_beta", "bias_beta")

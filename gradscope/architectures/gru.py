@@ -16,7 +16,8 @@ from gradscope.contract.recurrence import Prepared, State
 class GRU(TorchCell):
     """torch's ``nn.GRU`` layer, with its parameter names and gates r, z, n.
 
-    r, z = σ(W x_t + U h_{t−1} + b);  n = tanh(W_n x_t + b_in + r ⊙ (U_n h_{t−1} + b_hn));  h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}.
+    r, z = σ(W x_t + U h_{t−1} + b);  n = tanh(W_n x_t + b_in + r ⊙ (U_n h_{t−1} + b_hn));
+    h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}.
     """
 
     gates = 3

@@ -64,7 +64,7 @@ class LSTM(TorchCell):
         return lstm_update(a, s, u, node)
 
     def run(self, x: Tensor, u: Prepared, s: State, start: int) -> State:
-        """h from the fused kernel; c, which it hides, from the gates of many steps in one product and a running sum."""
+        """H from the fused kernel; c, which it hides, from the gates of many steps in one product and a running sum."""
         h = self.fused(x, s, batch_first=False)
         h_before = torch.cat([s["h"].unsqueeze(0), h[:-1]])
         products = h.new_empty((*h.shape[:2], 4 * self.hidden_size))

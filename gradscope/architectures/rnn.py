@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from gradscope.architectures.torch_cell import TorchCell
 from gradscope.contract.activations import tanh
 from gradscope.contract.chain import Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Prepared, State
-from gradscope.architectures.torch_cell import TorchCell
 
 
 class RNN(TorchCell):

@@ -25,6 +25,7 @@ class SCLSTMI(ChainRecurrence):
 
     weight_ih: nn.Parameter
     bias: nn.Parameter
+    alpha: Tensor
 
     def __init__(
         self,

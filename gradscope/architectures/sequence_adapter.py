@@ -14,7 +14,7 @@ PROBE_SHAPE = (2, 7)
 
 
 class SequenceAdapter(SequenceModel):
-    """``module(x)`` with x ``(batch, length, input_size)``; of a tuple the first entry counts, as with ``torch.nn.LSTM``.
+    """``module(x)`` with x ``(batch, length, input_size)``; of a tuple, as ``torch.nn.LSTM``'s, the first.
 
     Args:
         module: The module.
@@ -60,7 +60,7 @@ class SequenceAdapter(SequenceModel):
             value = _first(output)
             if not isinstance(value, Tensor) or value.dim() != 3 or value.shape[:2] != x.shape[:2]:
                 raise Unmeasurable(
-                    f"{self._reference}: the output of '{name}' is not (batch, length, features), so it has no time steps."
+                    f"{self._reference}: the output of '{name}' is not (batch, length, features): it has no steps."
                 )
             nodes[name] = value
 

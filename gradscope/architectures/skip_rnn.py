@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -53,5 +54,5 @@ class SkipRNN(ChainRecurrence):
 
     def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
         names = [block.name for block in self.state_spec]
-        shifted = {later: s[earlier] for earlier, later in zip(names, names[1:], strict=False)}
+        shifted = {later: s[earlier] for earlier, later in pairwise(names)}
         return {"h": tanh(a[0] + u["a"]) + self.alpha * s[names[-1]], **shifted}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from gradscope.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from gradscope.contract.initializer import Initializer
     from gradscope.contract.model import Model
 
 OptionValue = bool | int | float | str

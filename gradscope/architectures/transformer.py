@@ -100,7 +100,8 @@ class _Layer(nn.Module):
         scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
         future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
         weights = scores.masked_fill(future, -math.inf).softmax(-1)
-        return (weights @ v).transpose(1, 2).flatten(2)
+        mixed: Tensor = (weights @ v).transpose(1, 2).flatten(2)
+        return mixed
 
 
 def _sinusoids(length: int, size: int) -> Tensor:

@@ -50,7 +50,9 @@ def _parameter(name: str, setting: Setting) -> inspect.Parameter:
     if setting.is_flag:
         kind: Any = Annotated[bool, typer.Option(flag, help=text, rich_help_panel=setting.panel)]
     else:
-        option = typer.Option(flag, help=text, metavar=setting.metavar, rich_help_panel=setting.panel, show_default=False)
+        option = typer.Option(
+            flag, help=text, metavar=setting.metavar, rich_help_panel=setting.panel, show_default=False
+        )
         kind = Annotated[str | None, option]
     value = False if setting.is_flag else None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
@@ -88,5 +90,7 @@ def plot(folder: Annotated[Path, typer.Argument(help="A folder that compare --ou
     gradients, summary = read_frames(folder)
     prepare_folder(folder)
     write_pictures(folder, gradients, summary)
-    typer.echo(f"Drew {folder / 'gradient_norms.png'} and {folder / 'length_sweep.png'}, and the same as .svg.", err=True)
+    typer.echo(
+        f"Drew {folder / 'gradient_norms.png'} and {folder / 'length_sweep.png'}, and the same as .svg.", err=True
+    )
     return 0

@@ -42,9 +42,7 @@ def run_comparison(configuration: CompareConfiguration) -> int:
 def _sweep(plan: Plan, configuration: CompareConfiguration, messages: Messages) -> SweepOutcome:
     memory = store.CellStore(configuration.out, resume=configuration.resume) if configuration.out else None
     with messages.progress(len(plan.cells), "Measuring") as advance:
-        outcome = run_sweep(
-            plan.cells, memory=memory, finished=lambda cell: advance(f"{cell.label}, seed {cell.seed}")
-        )
+        outcome = run_sweep(plan.cells, memory=memory, finished=lambda cell: advance(f"{cell.label}, seed {cell.seed}"))
     if outcome.recalled:
         messages.say(f"{outcome.recalled} of {len(plan.cells)} cells were finished by an earlier run.")
     for text in dict.fromkeys(note for result in outcome.results for note in (*result.notes, result.failure) if note):

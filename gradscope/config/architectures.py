@@ -66,7 +66,7 @@ def _parse_item(item: str, text: str, folder: Path) -> Iterator[ArchitectureChoi
         yield from _group(name, rest, item)
         return
     shown = name
-    if name not in ARCHITECTURES and (rest and "=" not in rest[0] or _looks_like_own(name)):
+    if name not in ARCHITECTURES and ((rest and "=" not in rest[0]) or _looks_like_own(name)):
         name, shown, rest = _own_class(name, rest, folder)
     elif name not in ARCHITECTURES:
         raise UnknownName("architecture", name, [*ARCHITECTURES, *GROUPS])

@@ -19,7 +19,9 @@ from gradscope.contract.recurrence import Prepared, Recurrence, State
 class Node(Protocol):
     """Marks a value inside a map as the new value of a state block, on which later values of the map depend."""
 
-    def __call__(self, name: str, value: Tensor) -> Tensor: ...
+    def __call__(self, name: str, value: Tensor) -> Tensor:
+        """The value as what follows should see it."""
+        ...
 
 
 Gates = tuple[Tensor, ...]

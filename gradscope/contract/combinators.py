@@ -25,6 +25,8 @@ class Stack(Model):
             them as they are.
     """
 
+    layers: Any  # Sequence[Model]; torch types its containers as Tensor | Module
+
     def __init__(self, layers: Sequence[Model], *, flat_names: bool = False) -> None:
         super().__init__()
         self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
@@ -38,7 +40,7 @@ class Stack(Model):
             self.layers = nn.ModuleList(layers)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self._flat_names:  # a move may replace parameter objects: the layers keep seeing the stack's
             for layer in self.layers:
                 for name in layer._parameters:
@@ -91,6 +93,8 @@ class Parallel(Model):
     Args:
         branches: Name to recurrent model, equal output sizes; components are called ``lstm.h``, ``rrn.h``, ….
     """
+
+    branches: Any  # Mapping[str, Recurrence]
 
     def __init__(self, branches: Mapping[str, Recurrence]) -> None:
         super().__init__()

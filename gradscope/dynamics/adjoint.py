@@ -75,7 +75,7 @@ class Pulled:
 
 
 class LocalSteps(ABC):
-    """The linearised steps of one segment, in one of the shapes; all values are mantissas ``(steps, active, batch, *)``.
+    """The linearised steps of one segment, in one of the shapes; values are mantissas ``(steps, active, batch, *)``.
 
     Attributes:
         delta: The adjoint δ_t of every step, block by block, filled by ``pull``.
@@ -173,8 +173,8 @@ class RecurrenceAdjoint(ABC):
         u_bar: dict[str, Scaled] = {}
         if cotangents.last is not None:
             y_bar = Scaled(cotangents.last.mantissa.unsqueeze(0), cotangents.last.exponent.unsqueeze(0))
-            end = [{name: value[-1:] for name, value in values.items()} for values in (here.after, here.u)]
-            direct, at_end = readout_vjp(self.model, *end, y_bar)
+            s, u = ({name: value[-1:] for name, value in values.items()} for values in (here.after, here.u))
+            direct, at_end = readout_vjp(self.model, s, u, y_bar)
             self._add_to_delta({name: Scaled(d.mantissa[0], d.exponent[0]) for name, d in direct.items()})
             if through:
                 u_bar = {name: _padded(value, here.segment.steps) for name, value in at_end.items()}

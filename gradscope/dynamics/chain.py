@@ -4,9 +4,9 @@ Every derivative of a pointwise map is a diagonal. Autograd finds all of them fo
 call per value that a map computes, with a cotangent of ones; nobody writes a derivative by hand. What is left for the
 loop over time is a handful of in-place products a step and one matrix product a stage.
 
-The loop works on a *tape* ``(steps + 1, active, batch, slots, hidden_size)``. Row i holds what is known at step i of the
-segment: the adjoint δ of every block of the state, and, of the step that comes after, the cotangents of its gates and of
-the values that its stages hand on. Blocks come first, then each stage's gates, then the values it returns.
+The loop works on a *tape* ``(steps + 1, active, batch, slots, hidden_size)``. Row i holds what is known at step i of
+the segment: the adjoint δ of every block of the state, and, of the step that comes after, the cotangents of its gates
+and of the values that its stages hand on. Blocks come first, then each stage's gates, then the values it returns.
 """
 
 from __future__ import annotations
@@ -370,4 +370,4 @@ def _times_units(derivative: Tensor, cotangent: Tensor) -> Tensor:
     """``(steps, batch, gates · hidden_size)`` times ``(steps, active, batch, hidden_size)``, gate by gate."""
     width = cotangent.shape[-1]
     by_gate = derivative.unflatten(-1, (-1, width)).unsqueeze(1)
-    return (by_gate * cotangent.unsqueeze(-2)).flatten(-2)
+    return torch.mul(by_gate, cotangent.unsqueeze(-2)).flatten(-2)

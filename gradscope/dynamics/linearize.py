@@ -51,11 +51,9 @@ class Linearization(Protocol):
     """A model linearised along a trajectory.
 
     Attributes:
-        model: The model.
         outputs: ``(length, batch, output_size)``.
     """
 
-    model: Model
     outputs: Tensor
 
     @property
@@ -224,8 +222,8 @@ def linearize_time_major(model: Model, x: Tensor, *, accelerated: bool = True) -
     if isinstance(model, Recurrence):
         return RecurrenceLinearization(model, x, accelerated=accelerated)
     raise NoRecurrentState(
-        f"{type(model).__name__} has no recurrent state, so there is no state Jacobian; its counterpart is the temporal "
-        "Jacobian ∂y_T/∂x_t, and gradient_norms measures its inputs and inner nodes."
+        f"{type(model).__name__} has no recurrent state, so there is no state Jacobian; its counterpart is the "
+        "temporal Jacobian ∂y_T/∂x_t, and gradient_norms measures its inputs and inner nodes."
     )
 
 

@@ -171,12 +171,12 @@ def step_gradients(here: SegmentStates, model: Recurrence, parameters: Values, d
 
     def row(s: Values, u: Values, cotangent: Values) -> Values:
         def steps(values: Values) -> Values:
-            return vmap(lambda s_t, u_t, t: _single(step, values, s_t, u_t, t))(s, u, here.times)  # type: ignore[no-any-return]
+            return vmap(lambda s_t, u_t, t: _single(step, values, s_t, u_t, t))(s, u, here.times)
 
         return vjp(steps, parameters)[1](cotangent)[0]  # type: ignore[no-any-return]
 
     over_batch = vmap(row, in_dims=(1, 1, 1))
-    return vmap(over_batch, in_dims=(None, None, 1))(here.before, here.u, delta)  # type: ignore[no-any-return]
+    return vmap(over_batch, in_dims=(None, None, 1))(here.before, here.u, delta)
 
 
 def recurrent_norms(here: SegmentStates, model: Recurrence, names: tuple[str, ...], delta: Values) -> Tensor:

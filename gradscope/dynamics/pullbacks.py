@@ -79,10 +79,11 @@ def _vjp(model: Recurrence, x: Tensor, u_bar: dict[str, Tensor]) -> Tensor:
         names = [name for name in u_bar if u[name].requires_grad]
         outputs = [u[name] for name in names]
         cotangents = [u_bar[name].flatten(1, 2) for name in names]
-        (grad,) = torch.autograd.grad(outputs, leaf, cotangents, allow_unused=True)
-    if grad is None:
+        grad = torch.autograd.grad(outputs, leaf, cotangents, allow_unused=True)[0]
+    found: Tensor | None = grad
+    if found is None:
         return x.new_zeros((len(x), active, *x.shape[1:]))
-    return grad.unflatten(1, (active, batch))
+    return found.reshape(len(x), active, batch, *x.shape[2:])
 
 
 def _add_to_end(pulled: Scaled, waiting: Scaled) -> Scaled:

@@ -112,4 +112,4 @@ class ReplayedAdjoint(RecurrenceAdjoint):
 
 def _rows(grad: Tensor | None, leaf: Tensor, rows: tuple[int, ...] | torch.Size) -> Tensor:
     value = torch.zeros_like(leaf) if grad is None else grad
-    return value.detach().unflatten(0, rows)
+    return value.detach().reshape(*rows, *leaf.shape[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -67,5 +68,5 @@ def reversed_segments(lengths: Sequence[int], size: int) -> Iterator[Segment]:
         size: The largest number of steps in a segment.
     """
     cuts = sorted({*range(0, max(lengths), size), *lengths}, reverse=True)
-    for stop, start in zip(cuts, cuts[1:], strict=False):
+    for stop, start in pairwise(cuts):
         yield Segment(start, stop, sum(length >= stop for length in lengths))

@@ -1,4 +1,4 @@
-"""The states of one recurrence along a sequence: kept where they fit, checkpointed and replayed where they are large."""
+"""The states of one recurrence along a sequence: kept where they fit, checkpointed and replayed where they do not."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Trajectory:
             elif stop % self._stride == 0:
                 kept[stop // self._stride] = states[name][-1]
         for name, value in states.items():
-            if name not in self._states and self.length <= BLOCK_STEPS and self._fits({name: value[0]}):
+            if name not in self._states and stop - start == self.length and self._fits({name: value[0]}):
                 self._at_hand[name] = value
         return self.x.new_empty(0) if self._reads_state else self.model.readout(states, u)
 

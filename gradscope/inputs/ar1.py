@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ def draw(random: np.random.RandomState, length: int, batch: int, input_size: int
     """Stationary with unit variance and R(Δ) = ρ^|Δ|, ``(length, batch, input_size)``; x_1 is N(0, 1)."""
     x = random.standard_normal((length, batch, input_size))
     innovation = math.sqrt(1 - rho * rho)
-    for before, now in zip(x, x[1:], strict=False):
+    for before, now in pairwise(x):
         now *= innovation
         now += rho * before
     return x

@@ -22,7 +22,7 @@ class InputSpec:
     Attributes:
         help: What it is, in one line.
         prefix_stable: Whether the beginning of a longer draw is the shorter draw.
-        load: Imports and returns ``draw(random, length, batch, input_size, **options)``, ``(length, batch, input_size)``.
+        load: Imports and returns ``draw(random, length, batch, input_size, **options)``, time first.
         options: Options after a colon.
         fixed_input_size: The input size that the options imply, or None where any will do.
     """

@@ -17,4 +17,5 @@ def draw(
     tokens = np.full((length, batch), symbols)
     tokens[:kept] = random.randint(0, symbols, (kept, batch))
     tokens[length - kept - 1 if length > kept + 1 else length - 1] = symbols + 1
-    return np.eye(symbols + 2)[tokens]
+    one_hot: NDArray[np.float64] = np.eye(symbols + 2)[tokens]
+    return one_hot

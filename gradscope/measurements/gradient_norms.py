@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from gradscope.contract.modes import check_modes
 from gradscope.contract.model import Model
+from gradscope.contract.modes import check_modes
 from gradscope.contract.probe import check_answers
 from gradscope.contract.sequence import SequenceModel
 from gradscope.dynamics.adjoint import Pulled, Wants

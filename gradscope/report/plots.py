@@ -80,7 +80,7 @@ def _limits_of_dtypes(axes: Axes) -> None:
                 f"below: 0 in {dtype}",
                 (1, limit),
                 xycoords=("axes fraction", "data"),
-                xytext=(-4, 3),
+                xytext=(-4, -11),
                 textcoords="offset points",
                 ha="right",
                 fontsize=8,
