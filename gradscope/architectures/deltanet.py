@@ -16,8 +16,8 @@ class DeltaNet(Recurrence):
     """One head with key and value size ``hidden_size``, without the optional short convolution.
 
     S_t = S_{t−1} + β_t k_t (v_t − S_{t−1}ᵀ k_t)ᵀ = (I − β_t k_t k_tᵀ) S_{t−1} + β_t k_t v_tᵀ;  y_t = S_tᵀ q_t / √d_k.
-    q, k = SiLU(W x_t) normalised to length 1, v = W_v x_t, β = σ(w_β·x_t + b_β). J_t = (I − β_t k_t k_tᵀ) ⊗ I: its
-    eigenvalues are 1 with multiplicity (d_k − 1) d_v, and 1 − β_t.
+    q, k = SiLU(W x_t) normalised to length 1, v = W_v x_t, β = σ(w_β·x_t + b_β); U(±1/√input_size) as torch.nn.Linear.
+    J_t = (I − β_t k_t k_tᵀ) ⊗ I, with the eigenvalues 1 − β_t (d_v times) and 1 (all others).
     """
 
     recurrent_parameter_names = ("weight_k", "weight_beta", "bias_beta")
@@ -26,7 +26,7 @@ class DeltaNet(Recurrence):
         super().__init__()
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
         self.state_spec = (Block("S", (hidden_size, hidden_size)),)
-        bound = 1 / math.sqrt(input_size)  # torch.nn.Linear's
+        bound = 1 / math.sqrt(input_size)
         self.weight_q = initializer.uniform(hidden_size, input_size, bound=bound)
         self.weight_k = initializer.uniform(hidden_size, input_size, bound=bound)
         self.weight_v = initializer.uniform(hidden_size, input_size, bound=bound)

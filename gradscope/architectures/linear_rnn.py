@@ -13,6 +13,17 @@ from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Block, Prepared, State
 
 
+def _ginibre(size: int, initializer: Initializer) -> Tensor:
+    return initializer.normal(size, size, std=1 / math.sqrt(size)).detach()
+
+
+def _orthogonal(size: int, initializer: Initializer) -> Tensor:
+    return initializer.orthogonal(size)
+
+
+DRAWS = {"ginibre": _ginibre, "orthogonal": _orthogonal}
+
+
 class LinearRNN(ChainRecurrence):
     """Linear and time-invariant; J_t = A.
 
@@ -33,10 +44,7 @@ class LinearRNN(ChainRecurrence):
         super().__init__()
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
         self.state_spec = (Block("h", (hidden_size,)),)
-        if init == "orthogonal":
-            self.A = nn.Parameter(radius * initializer.orthogonal(hidden_size))
-        else:
-            self.A = initializer.normal(hidden_size, hidden_size, std=radius / math.sqrt(hidden_size))
+        self.A = nn.Parameter(radius * DRAWS[init](hidden_size, initializer))
         self.B = initializer.normal(hidden_size, input_size, std=1 / math.sqrt(input_size))
 
     def prepare(self, x: Tensor) -> Prepared:

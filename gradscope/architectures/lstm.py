@@ -12,6 +12,7 @@ from gradscope.contract.activations import sigmoid, tanh
 from gradscope.contract.chain import Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Prepared, State
+from gradscope.errors import UsageError
 
 GATE_STEPS = 64  # steps whose gates stay in the cache while c is summed
 
@@ -48,6 +49,8 @@ class LSTM(TorchCell):
         chrono: int = 0,
     ) -> None:
         super().__init__(input_size, hidden_size, initializer, layer=layer)
+        if chrono == 1:
+            raise UsageError(f"lstm: chrono={chrono} should be the longest memory in steps, at least 2, or 0 for none.")
         bias, second_bias = self.named("bias_ih").detach(), self.named("bias_hh").detach()
         if chrono:
             forget = torch.log(1 + initializer.unit_uniform(hidden_size) * (chrono - 2))
@@ -64,7 +67,7 @@ class LSTM(TorchCell):
         return lstm_update(a, s, u, node)
 
     def run(self, x: Tensor, u: Prepared, s: State, start: int) -> State:
-        """H from the fused kernel; c, which it hides, from the gates of many steps in one product and a running sum."""
+        """From the fused kernel h; c, which it hides, from the gates of many steps in one product and a running sum."""
         h = self.fused(x, s, batch_first=False)
         h_before = torch.cat([s["h"].unsqueeze(0), h[:-1]])
         products = h.new_empty((*h.shape[:2], 4 * self.hidden_size))

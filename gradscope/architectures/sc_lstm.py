@@ -48,7 +48,8 @@ class SCLSTMI(ChainRecurrence):
         self._set_alpha(alpha)
 
     def _set_alpha(self, alpha: float) -> None:
-        self.register_buffer("alpha", torch.tensor(alpha, dtype=torch.float64))
+        # an option, not a result of training: a checkpoint does not hold it
+        self.register_buffer("alpha", torch.tensor(alpha, dtype=torch.float64), persistent=False)
 
     def prepare(self, x: Tensor) -> Prepared:
         """W x_t + b of all gates, and α."""

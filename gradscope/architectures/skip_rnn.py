@@ -38,7 +38,7 @@ class SkipRNN(ChainRecurrence):
     ) -> None:
         super().__init__()
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
-        self.k, self.alpha, self.period = k, alpha, k
+        self.k, self.alpha = k, alpha
         buffers = tuple(Block(f"h_{lag}", (hidden_size,), is_buffer=True) for lag in range(1, k))
         self.state_spec = (Block("h", (hidden_size,)), *buffers)
         add_affine(self, "", hidden_size, input_size, hidden_size, initializer)

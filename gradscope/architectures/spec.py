@@ -80,6 +80,7 @@ class ArchitectureSpec:
         state_size: Real numbers of state for ``H = hidden_size``, per layer.
         load: Imports and returns the constructor of one layer, or of the whole model where ``whole`` is set:
             ``(input_size, hidden_size, initializer, layer=…, **options) -> Model``.
+        options: What can be set by ``name=value``.
         whole: ``load`` makes a model of all layers and takes ``num_layers`` in place of ``layer``.
     """
 

@@ -58,7 +58,7 @@ class TorchCell(ChainRecurrence):
         return {"a": F.linear(x, self.named("weight_ih"), self.named("bias_ih"))}
 
     def fused(self, x: Tensor, s: State, batch_first: bool) -> Tensor:
-        """H of all steps by torch's kernel."""
+        """The h of all steps by torch's kernel."""
         hidden: Any = [s[name].unsqueeze(0) for name in self.blocks]
         weights = [self.named(name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
         state = hidden if len(hidden) > 1 else hidden[0]

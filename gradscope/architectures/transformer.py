@@ -38,11 +38,11 @@ class Transformer(SequenceModel):
         if hidden_size % heads:
             raise UsageError(f"transformer: heads={heads} should divide the hidden size, which is {hidden_size}.")
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
-        self.num_layers, self.heads = num_layers, heads
+        self.num_layers, self.heads, self.ff = num_layers, heads, ff
         self.weight_in = initializer.normal(hidden_size, input_size, std=1 / math.sqrt(input_size))
         writing = 0.02 / math.sqrt(2 * num_layers)
         self.layers = nn.ModuleList(_Layer(hidden_size, ff, heads, initializer, writing) for _ in range(num_layers))
-        self.norm = nn.LayerNorm(hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, dtype=torch.float64)
 
     def forward_with_nodes(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Outputs, and the residual stream entering each layer."""
@@ -67,18 +67,20 @@ class Transformer(SequenceModel):
         return self.components[0]
 
     def working_bytes(self, batch: int, length: int) -> int:
-        """Attention scores, weights and their gradients dominate: 4 length² numbers a head and layer."""
+        """Attention weights dominate: every layer keeps its own, one layer at a time works on three copies."""
         number = self.weight_in.element_size()
-        attention = 4 * self.heads * length * length
-        streams = 24 * self.hidden_size * length
-        return number * batch * self.num_layers * (attention + streams)
+        attention = (self.num_layers + 3) * self.heads * length**2
+        streams = self.num_layers * (12 + 3 * self.ff) * self.hidden_size * length
+        masks = self.num_layers * length**2  # one byte each
+        return number * batch * (attention + streams) + masks
 
 
 class _Layer(nn.Module):
     def __init__(self, size: int, ff: int, heads: int, initializer: Initializer, writing: float) -> None:
         super().__init__()
         self.heads = heads
-        self.norm_1, self.norm_2 = nn.LayerNorm(size), nn.LayerNorm(size)
+        self.norm_1 = nn.LayerNorm(size, dtype=torch.float64)  # as the initializer's, until the model is cast
+        self.norm_2 = nn.LayerNorm(size, dtype=torch.float64)
         self.weight_qkv = initializer.normal(3 * size, size, std=0.02)
         self.bias_qkv = nn.Parameter(torch.zeros(3 * size, dtype=torch.float64))
         self.weight_o = initializer.normal(size, size, std=writing)

@@ -54,13 +54,14 @@ class _Tanh(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
         x, half = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is asked for, and the kept number has none
+            half = torch.sigmoid(2 * x)
         return torch.mul(cotangents[0], 4 * half * torch.sigmoid(-2 * x))
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor) -> tuple[Tensor, Tensor]:
-        x, half = ctx.saved_tensors
-        tangent = tangents[0] * (4 * half * torch.sigmoid(-2 * x))
-        return tangent, torch.zeros_like(tangent)
+    def jvp(ctx: Any, *tangents: Tensor) -> tuple[Tensor, None]:
+        x, _ = ctx.saved_tensors
+        return tangents[0] * (4 * torch.sigmoid(2 * x) * torch.sigmoid(-2 * x)), None
 
 
 def sigmoid(x: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ from gradscope.dynamics.segments import Segment, SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
 
 RESCALE_STEPS = 64
-# Between two rescalings δ may shrink by so many bits before the stretch is taken in two halves: the normal range of the
-# dtype less the digits of the smaller entries.
-SHRINKAGE_BITS = {torch.float32: 90, torch.float64: 900}
+# Between two rescalings δ may shrink or grow by so many bits before the stretch is taken in two halves: the range in which
+# the smaller entries keep their digits and squares (taken in float64) neither underflow nor overflow.
+RANGE_BITS = {torch.float32: 90, torch.float64: 400}
 SAMPLED_STEPS = 8  # δ is looked at once in so many steps: it cannot leave the range and come back in between
 
 
@@ -230,8 +230,8 @@ def _in_range(history: State, first: int, last: int, before: State, start: State
     entries = [torch.cat([before[n].unsqueeze(0), v[first:last:SAMPLED_STEPS]]) for n, v in history.items()]
     largest = torch.stack([largest_entry(value, 3) for value in entries]).amax(0)
     nonzero = torch.stack([largest_entry(value, 2) for value in start.values()]).amax(0) > 0
-    smallest = 2.0 ** -SHRINKAGE_BITS[largest.dtype]
-    return bool((torch.isfinite(largest) & ((largest > smallest) | ~nonzero)).all())
+    limit = 2.0 ** RANGE_BITS[largest.dtype]
+    return bool(((largest < limit) & ((largest > 1 / limit) | ~nonzero)).all())
 
 
 def _padded(at_end: Scaled, steps: int) -> Scaled:

@@ -5,6 +5,8 @@
     tangent        V_t = J_t V_{t−1}            how a perturbation of the state travels
     matrix         J_t = ∂s_t/∂s_{t−1}          at chosen steps
 
+Every recurrence has all three; a model of several has the adjoint as a whole and lists its ``recurrences``.
+
 Layers of a stack follow one another (the cotangents that a layer finds for its inputs are those of the outputs below
 it); branches stand side by side. Each recurrence is a diagonal block of J with exponents of its own.
 """
@@ -25,9 +27,11 @@ from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.adjoint import Cotangents, Pulled, RecurrenceAdjoint, Wants
 from gradscope.dynamics.chain import ChainAdjoint
 from gradscope.dynamics.diagonal import DiagonalAdjoint
+from gradscope.dynamics.jacobian import jacobian_by_autograd, jacobian_by_pull
 from gradscope.dynamics.replay import ReplayedAdjoint
 from gradscope.dynamics.scaled import Scaled, add
 from gradscope.dynamics.segments import Segment, reversed_segments
+from gradscope.dynamics.tangent import tangents
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.errors import NoRecurrentState
 
@@ -105,6 +109,20 @@ class RecurrenceLinearization:
     def adjoint(self, wants: Wants) -> Adjoint:
         """A fresh walk in the recurrence's shape."""
         return _RecurrenceWalk(self._kind(self.trajectory, wants))
+
+    def matrix(self, step: int) -> Tensor:
+        """J_t = ∂s_t/∂s_{t−1} of one step, ``(batch, n, n)``, over the real numbers of the state.
+
+        By autograd for a replayed recurrence; for the faster shapes, one pull of all unit vectors.
+        """
+        with torch.no_grad():
+            if self._kind is ReplayedAdjoint:
+                return jacobian_by_autograd(self.trajectory, step)
+            return jacobian_by_pull(self._kind(self.trajectory, Wants(frozenset())), step)
+
+    def tangent(self, initial: Tensor) -> Iterator[Scaled]:
+        """V_t = J_t V_{t−1} for t = 1 … T; see :func:`~gradscope.dynamics.tangent.tangents`."""
+        return tangents(self.trajectory, initial)
 
 
 class StackLinearization:
@@ -249,11 +267,11 @@ def linearize(model: Model, x: Tensor, *, accelerated: bool = True) -> Lineariza
         return linearize_time_major(model, x.transpose(0, 1).contiguous(), accelerated=accelerated)
 
 
-def segment_steps(linearization: Linearization, active: int) -> int:
+def segment_steps(linearization: Linearization) -> int:
     """How many steps of all recurrences together make a segment that stays in the processor's cache."""
     numbers = sum(block.model.state_size * block.batch for block in linearization.recurrences)
     shortest, longest = SEGMENT_STEPS
-    return int(min(max(SEGMENT_NUMBERS // max(1, numbers * active), shortest), longest))
+    return int(min(max(SEGMENT_NUMBERS // max(1, numbers), shortest), longest))
 
 
 def adjoint_segments(
@@ -274,7 +292,9 @@ def adjoint_segments(
         Each segment from the last to the first, what was found in it, and the walk, whose ``weight_gradients()`` are
         complete after the last one.
     """
-    walk = linearization.adjoint(wants)
     with torch.no_grad():
-        for segment in reversed_segments(lengths, segment_steps(linearization, 1)):
-            yield segment, walk.pull(segment, cotangents(segment)), walk
+        walk = linearization.adjoint(wants)
+    for segment in reversed_segments(lengths, segment_steps(linearization)):
+        with torch.no_grad():
+            pulled = walk.pull(segment, cotangents(segment))
+        yield segment, pulled, walk
