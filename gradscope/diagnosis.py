@@ -56,14 +56,20 @@ def advice(
     if finding == "saturated":
         return "units saturate: smaller initial weights or inputs, or normalise the inputs; --dtype float64 to see more"
     if finding == "vanishing":
-        return _remember(name, length)
+        return _remember(name, length, label)
     return "not finite: smaller weights, --loss last-probe, or --dtype float64" if finding == "unknown" else ""
 
 
-def _remember(name: str, length: int) -> str:
-    """What lengthens the memory to the length asked for: every step may cost 2/T decades."""
+def _remember(name: str, length: int, label: str) -> str:
+    """What lengthens the memory to the length asked for: every step may cost 2/T decades.
+
+    An option that the label already carries is not advised again.
+    """
     modulus = 10 ** (VANISHING_DECADES / length)
     options = {option.name for option in ARCHITECTURES[name].options} if name in ARCHITECTURES else set()
+    options -= {part.partition("=")[0] for part in label.split(":")[1:]}
+    if "chrono" in label:
+        return f"--component c, which carries the memory, or lru:r_min={modulus:.4g}:r_max=0.9999"
     if "chrono" in options:
         return f"{name}:chrono={length}, or {name}:forget_bias=3 for a memory of about 20 steps"
     if "r_min" in options:

@@ -120,7 +120,7 @@ def test_sc_lstm_without_a_shortcut_is_an_lstm(options):
 def test_skip_rnn_adds_the_state_k_steps_back():
     m, x = small("skip-rnn", k=3, alpha=0.7), inputs(length=8)
     zero = torch.zeros(2, 3, dtype=torch.float64)
-    h = {t: zero for t in (0, -1, -2)}
+    h = dict.fromkeys((0, -1, -2), zero)
     for t in range(1, 9):
         a = x[:, t - 1] @ m.weight_ih.T + m.bias + h[t - 1] @ m.weight_hh.T
         h[t] = torch.tanh(a) + 0.7 * h[t - 3]
@@ -156,7 +156,9 @@ def test_lru_ring_and_normaliser():
 
 def test_lstm_initialisations():
     plain, biased = small("lstm"), small("lstm", forget_bias=1)
-    assert torch.allclose(biased.bias_ih_l0 - plain.bias_ih_l0, torch.tensor([0.0] * 3 + [1.0] * 3 + [0.0] * 6).double())
+    assert torch.allclose(
+        biased.bias_ih_l0 - plain.bias_ih_l0, torch.tensor([0.0] * 3 + [1.0] * 3 + [0.0] * 6).double()
+    )
     chrono = small("lstm", chrono=1000, hidden_size=50)
     i, f, g, o = (chrono.bias_ih_l0 + chrono.bias_hh_l0).chunk(4)
     assert torch.equal(i, -f)

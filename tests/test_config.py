@@ -123,7 +123,7 @@ def test_a_class_of_ones_own_is_found_from_the_folder_and_shown_short() -> None:
         ("lstm:forget_bais=1", UnknownName, r"option of lstm called 'forget_bais'\. Did you mean 'forget_bias'\?"),
         ("lstm:forget_bias=big", UsageError, r"option forget_bias=big should be a number"),
         ("rnn:nonlinearity=tan", UsageError, r"nonlinearity=tan should be tanh or relu"),
-        ("lstm:forget_bias", UsageError, r"class in|option with a value|needs"),
+        ("lstm:forget_bias", UsageError, r"lstm: 'forget_bias' should be an option with a value, option=value"),
         ("lstm:=1", UsageError, r"'=1' should be an option with a value"),
         ("lstm:chrono=2:chrono=4", UsageError, r"chrono is given twice; a sweep is written chrono=A\|B"),
         ("lstm,lstm", UsageError, r"'lstm' names two rows"),
@@ -217,6 +217,10 @@ def test_defaults() -> None:
 def test_settings_that_cannot_be(given: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         configure(**given)
+
+
+def test_a_path_object_is_a_path_too() -> None:
+    assert compare_configuration({"out": Path("results")}, folder=Path("/project")).out == Path("/project/results")
 
 
 def written(folder: Path, text: str) -> Path:

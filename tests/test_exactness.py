@@ -97,7 +97,9 @@ def test_what_is_not_finite_is_a_status():
     assert result.status == ("ok", "non-finite")
 
 
-@pytest.mark.parametrize(("function", "exact"), [(sigmoid, lambda x: math.exp(-x)), (tanh, lambda x: 4 * math.exp(-2 * x))])
+@pytest.mark.parametrize(
+    ("function", "exact"), [(sigmoid, lambda x: math.exp(-x)), (tanh, lambda x: 4 * math.exp(-2 * x))]
+)
 def test_derivatives_stay_exact_where_the_functions_saturate(function, exact):
     for value in (30.0, 40.0):
         x = torch.tensor(value, requires_grad=True)

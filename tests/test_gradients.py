@@ -104,7 +104,7 @@ def test_the_state_adjoint_is_the_product_of_the_models_own_jacobians(name):
             before = at(states, t - 1)
 
             def step(flat, t=t, before=before):
-                return as_real(model.step(from_real(flat, before), at(u, t - 1), torch.tensor(t)))  # noqa: B023
+                return as_real(model.step(from_real(flat, before), at(u, t - 1), torch.tensor(t)))
 
             delta = torch.func.jacrev(step)(as_real(before)).T @ delta
 

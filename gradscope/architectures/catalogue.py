@@ -292,11 +292,3 @@ ARCHITECTURES: dict[str, ArchitectureSpec] = {
         whole=True,
     ),
 }
-
-
-def families() -> dict[str, list[str]]:
-    """Family to the names in it, in the catalogue's order."""
-    found: dict[str, list[str]] = {}
-    for name, spec in ARCHITECTURES.items():
-        found.setdefault(spec.family, []).append(name)
-    return found

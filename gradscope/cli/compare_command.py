@@ -78,7 +78,7 @@ def run(
     from gradscope.config.toml_file import read_toml
 
     _, given = read_toml(file)
-    overrides = {"out": out.absolute() if out else None, "format": format_, "resume": resume, "quiet": quiet}
+    overrides = {"out": str(out.absolute()) if out else None, "format": format_, "resume": resume, "quiet": quiet}
     given |= {name: value for name, value in overrides.items() if value not in (None, False)}
     return _compare(given, file.parent, prefix="")
 

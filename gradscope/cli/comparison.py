@@ -14,6 +14,7 @@ from gradscope import __version__, store
 from gradscope.cli.console import Messages, print_wide
 from gradscope.config.compare import CompareConfiguration
 from gradscope.plan import Plan, plan_comparison
+from gradscope.sweep.run_cell import run_cell
 from gradscope.sweep.runner import SweepOutcome, run_sweep
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def run_comparison(configuration: CompareConfiguration) -> int:
 def _sweep(plan: Plan, configuration: CompareConfiguration, messages: Messages) -> SweepOutcome:
     memory = store.CellStore(configuration.out, resume=configuration.resume) if configuration.out else None
     with messages.progress(len(plan.cells), "Measuring") as advance:
-        outcome = run_sweep(plan.cells, memory=memory, finished=lambda cell: advance(f"{cell.label}, seed {cell.seed}"))
+        outcome = run_sweep(
+            plan.cells, memory=memory, run=run_cell, finished=lambda cell: advance(f"{cell.label}, seed {cell.seed}")
+        )
     if outcome.recalled:
         messages.say(f"{outcome.recalled} of {len(plan.cells)} cells were finished by an earlier run.")
     for text in dict.fromkeys(note for result in outcome.results for note in (*result.notes, result.failure) if note):

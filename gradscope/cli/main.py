@@ -22,7 +22,7 @@ app = typer.Typer(
     help="Does my gradient survive the trip back through time, and why?",
     epilog="Examples: gradscope compare · gradscope compare --arch lstm,rrn,lru --lengths 10..1000 --out results · "
     "gradscope list · gradscope explain lstm",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,11 +37,13 @@ def _show_version(asked: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 compare_command.register(app)
@@ -61,7 +63,7 @@ def run(arguments: list[str]) -> int:
     except GradscopeError as error:
         return _refused(str(error), error.exit_code)
     except _USAGE_ERROR as error:
-        return _refused(_sentence(error), 2) if _sentence(error) else 2
+        return _refused(_sentence(error), 2)
     except _CLICK_ERROR as error:
         return _refused(_sentence(error), 2)
     except (KeyboardInterrupt, typer.Abort):
@@ -75,8 +77,6 @@ def run(arguments: list[str]) -> int:
 def _sentence(error: Any) -> str:
     """A click error as one sentence."""
     message = " ".join(str(error.format_message()).split())
-    if not message:
-        return ""
     return message if message.endswith((".", "?")) else f"{message}."
 
 

@@ -88,7 +88,8 @@ def path(shown: str, value: object, folder: Path) -> Path:
     Raises:
         UsageError: An empty text, or no text.
     """
-    return folder / Path(word(shown, value)).expanduser()
+    given = value if isinstance(value, Path) else Path(word(shown, value))
+    return folder / given.expanduser()
 
 
 def joined_words(shown: str, value: object) -> str:

@@ -21,8 +21,8 @@ from gradscope.dynamics.segments import Segment, SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
 
 RESCALE_STEPS = 64
-# Between two rescalings δ may shrink or grow by so many bits before the stretch is taken in two halves: the range in which
-# the smaller entries keep their digits and squares (taken in float64) neither underflow nor overflow.
+# Between two rescalings δ may shrink or grow by so many bits before the stretch is taken in two halves: the range in
+# which the smaller entries keep their digits and squares (taken in float64) neither underflow nor overflow.
 RANGE_BITS = {torch.float32: 90, torch.float64: 400}
 SAMPLED_STEPS = 8  # δ is looked at once in so many steps: it cannot leave the range and come back in between
 

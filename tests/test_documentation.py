@@ -1,0 +1,79 @@
+"""What the documentation says is run."""
+
+import doctest
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from gradscope.architectures.catalogue import ARCHITECTURES
+from gradscope.cli import main as cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    (gradscope .*)$", README, flags=re.MULTILINE)
+SMALLER = ["--seeds", "1", "--batch", "2", "--quiet"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_readme_run(command, tmp_path, monkeypatch, capsys):
+    words = shlex.split(command, comments=True)[1:]
+    monkeypatch.chdir(ROOT)
+    words = [str(tmp_path / word) if word.startswith("results") else word for word in words]
+    if words[0] == "plot":
+        assert cli.run(["compare", "--arch", "rnn", "--lengths", "3,6", "--out", words[1], *SMALLER]) == 0
+    if words[0] == "compare":
+        words += [word for pair in (SMALLER[:2], SMALLER[2:4], SMALLER[4:]) if pair[0] not in words for word in pair]
+    assert cli.run(words) == 0
+    assert words[0] == "plot" or capsys.readouterr().out
+
+
+def test_python_of_the_readme_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("name", ["compare", "list", "explain", "run", "plot"])
+def test_every_command_is_in_the_readme(name):
+    assert f"gradscope {name}" in README
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_is_in_the_readme(name):
+    assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "sample_configs").glob("*.toml")), ids=lambda file: file.name)
+def test_sample_configurations_run(file, tmp_path):
+    text = re.sub(r"lengths = .*", 'lengths = "3,6"', file.read_text(encoding="utf-8"))
+    text = re.sub(r"seeds = .*", "seeds = 1", text)
+    copy = file.parent / f".{file.name}"
+    copy.write_text(text, encoding="utf-8")
+    try:
+        assert cli.run(["run", str(copy), "--quiet", "--out", str(tmp_path)]) == 0
+    finally:
+        copy.unlink()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "gradscope",
+        "gradscope.architectures.build",
+        "gradscope.config.architectures",
+        "gradscope.config.inputs",
+        "gradscope.config.lengths",
+        "gradscope.inputs.make",
+        "gradscope.measurements.gradient_norms",
+    ],
+)
+def test_examples_in_docstrings(module):
+    found = doctest.testmod(importlib.import_module(module))
+    assert found.failed == 0
+    assert found.attempted > 0
+
+
+def test_contributing_is_short():
+    assert len((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 120
