@@ -12,8 +12,7 @@ from gradscope import __version__
 from gradscope.cli import catalogue_commands, compare_command
 from gradscope.errors import GradscopeError
 
-# typer carries click inside and shows its errors in a box; their classes are BadParameter's ancestors.
-_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+# typer carries click inside and shows its errors in a box; their class is BadParameter's ancestor.
 _CLICK_ERROR: Any = typer.BadParameter.__mro__[2]
 INTERRUPTED = 130
 
@@ -62,8 +61,6 @@ def run(arguments: list[str]) -> int:
         code = app(args=arguments, standalone_mode=False, prog_name="gradscope")
     except GradscopeError as error:
         return _refused(str(error), error.exit_code)
-    except _USAGE_ERROR as error:
-        return _refused(_sentence(error), 2)
     except _CLICK_ERROR as error:
         return _refused(_sentence(error), 2)
     except (KeyboardInterrupt, typer.Abort):

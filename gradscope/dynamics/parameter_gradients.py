@@ -16,13 +16,14 @@ from torch.func import functional_call, vjp, vmap
 
 from gradscope.contract.recurrence import Recurrence, State
 from gradscope.dynamics.decomposed_cells import DecomposedCells
-from gradscope.dynamics.scaled import ZERO_EXPONENT, Scaled, add, power_of_two
+from gradscope.dynamics.scaled import ZERO_EXPONENT, Scaled, add, expand_like, power_of_two, row_exponent
 from gradscope.dynamics.segments import SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from gradscope.dynamics.adjoint import Cotangents, LocalSteps
 
+ABSORBED_BITS = 40  # what a segment of steps and the sizes of states and inputs can add to δ's own exponent
 VMAP_NUMBERS = 1 << 24  # largest intermediate of one vectorised call, in numbers
 Values = dict[str, Tensor]
 
@@ -94,20 +95,34 @@ class ParameterGradients:
         cotangents: Cotangents,
     ) -> tuple[Tensor, ...]:
         """Adds one segment; returns log10 of the norm of each step's share of the recurrent weights' gradient."""
-        common = exponent.amax(0)
-        for name, value in steps.parameter_gradients(power_of_two(exponent - common, here.x.dtype)).items():
-            self._add(name, Scaled(value, common))
-        if self._in_prepare:
-            self._add_prepare(here, u_bar)
+        common = torch.stack([exponent, *(value.exponent for value in u_bar.values())]).amax((0, 1))
+        if not self._absorbed(common):
+            for name, value in steps.parameter_gradients(power_of_two(exponent - common, here.x.dtype)).items():
+                self._add(name, Scaled(value, common))
+            if self._in_prepare:
+                self._add_prepare(here, u_bar, common)
         if self._in_readout:
             self._add_readout(here, cotangents)
         if not self.model.recurrent_parameters:
             return ()
         return (torch.log10(steps.recurrent_norm().double()) + exponent.double() * math.log10(2),)
 
+    def _absorbed(self, exponent: Tensor) -> bool:
+        """Whether what a segment would add lies so far below every sum that no digit of it would change.
+
+        δ shrinks for good in most models: the steps further back than its digits reach cost nothing.
+        """
+        if not self.sums or any(len(value.exponent) < len(exponent) for value in self.sums.values()):
+            return False
+        digits = ABSORBED_BITS - math.log2(torch.finfo(next(iter(self.sums.values())).mantissa.dtype).eps)
+        if not all(bool((value.exponent - exponent > digits).all()) for value in self.sums.values()):
+            return False
+        actual = torch.stack([row_exponent([v.mantissa], 2) + v.exponent for v in self.sums.values()]).amin(0)
+        return bool((actual - exponent > digits).all())
+
     def _add(self, name: str, term: Scaled) -> None:
         if name not in self.sums:
-            self.sums[name] = term
+            self.sums[name] = Scaled(term.mantissa.contiguous(), term.exponent)
             return
         before = self.sums[name]
         new = len(term.exponent) - len(before.exponent)
@@ -115,10 +130,15 @@ class ParameterGradients:
             zeros = before.mantissa.new_zeros((new, *before.mantissa.shape[1:]))
             fresh = before.exponent.new_full((new, *before.exponent.shape[1:]), ZERO_EXPONENT)
             before = Scaled(torch.cat([before.mantissa, zeros]), torch.cat([before.exponent, fresh]))
-        self.sums[name] = add(before, term.normalized())
+        if bool((before.exponent >= term.exponent).all()):
+            factor = power_of_two(term.exponent - before.exponent, before.mantissa.dtype)
+            self.sums[name] = Scaled(
+                before.mantissa.addcmul_(term.mantissa, expand_like(factor, term.mantissa)), before.exponent
+            )
+        else:
+            self.sums[name] = add(before, term.normalized())
 
-    def _add_prepare(self, here: SegmentStates, u_bar: dict[str, Scaled]) -> None:
-        common = torch.stack([value.exponent for value in u_bar.values()]).amax((0, 1))
+    def _add_prepare(self, here: SegmentStates, u_bar: dict[str, Scaled], common: Tensor) -> None:
         # (steps, active, batch, *) -> (active, batch, steps, *)
         cotangent = {name: value.at(common.expand_as(value.exponent)).movedim(0, 2) for name, value in u_bar.items()}
         prepare, skip = with_parameters(self.model, "prepare"), len(here.x) - here.segment.steps

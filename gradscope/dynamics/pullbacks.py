@@ -56,10 +56,13 @@ class PreparePullback:
 
     def __call__(self, here: SegmentStates, u_bar: dict[str, Scaled]) -> Scaled:
         """Rows ``(steps, active, batch)`` of ∂L/∂x_t for one segment."""
-        exponent = torch.stack([value.exponent for value in u_bar.values()]).amax(0)
+        exponents = [value.exponent for value in u_bar.values()]
+        exponent = exponents[0]
         if self._model.prepare_reach:
-            exponent = exponent.amax(0, keepdim=True).expand_as(exponent)
-        mantissas = {name: value.at(exponent) for name, value in u_bar.items()}
+            exponent = torch.stack(exponents).amax((0, 1)).expand_as(exponent)
+        elif any(other is not exponent for other in exponents):
+            exponent = torch.stack(exponents).amax(0)
+        mantissas = {n: v.mantissa if v.exponent is exponent else v.at(exponent) for n, v in u_bar.items()}
         pulled = Scaled(_vjp(self._model, here.x, mantissas), exponent)
         if not self._model.prepare_reach:
             return pulled

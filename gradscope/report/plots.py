@@ -43,6 +43,9 @@ def plot_gradient_norms(gradients: pd.DataFrame, summary: pd.DataFrame) -> Figur
 
 
 def _profile(axes: Axes, mine: pd.DataFrame, reference_lag: int, look: Look, label: str) -> None:
+    if mine.empty:
+        axes.plot([], [], color=look.colour, linestyle=look.line, label=f"{label} (not measured)")
+        return
     by_seed = mine.pivot_table(index="steps_back", columns="seed", values="log10_norm", dropna=False).sort_index()
     lags, norms = by_seed.index.to_numpy(), by_seed.to_numpy(dtype=float)
     reference = norms[np.searchsorted(lags, min(reference_lag, lags[-1]))]
