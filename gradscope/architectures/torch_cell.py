@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradscope.contract.chain import ChainRecurrence, PointwiseMap, Stage
+from gradscope.contract.chain import ChainRecurrence, ClosedForm, PointwiseMap, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Block, Prepared, State
 
@@ -49,9 +49,9 @@ class TorchCell(ChainRecurrence):
         value: Tensor = getattr(self, f"{name}_l{self.layer}")  # get_parameter refuses the tensors of functional_call
         return value
 
-    def torch_stage(self, update: PointwiseMap) -> Stage:
+    def torch_stage(self, update: PointwiseMap, derivatives: ClosedForm | None = None) -> Stage:
         """The single stage of the cell."""
-        return Stage("h", f"weight_hh_l{self.layer}", f"bias_hh_l{self.layer}", update)
+        return Stage("h", f"weight_hh_l{self.layer}", f"bias_hh_l{self.layer}", update, derivatives)
 
     def prepare(self, x: Tensor) -> Prepared:
         """W_ih x_t + b_ih for all gates."""

@@ -29,6 +29,26 @@ PointwiseMap = Callable[[Gates, Mapping[str, Tensor], Prepared, Tensor, Node], S
 
 
 @dataclass(frozen=True)
+class Derivatives:
+    """Diagonal derivatives of one value that a map computes; what it does not depend on is absent.
+
+    Attributes:
+        name: The block.
+        gates: By the gate's number; those of u, which is added to the gates, are the same.
+        blocks: By block of the old state.
+        nodes: By block of the new state computed earlier in the map.
+    """
+
+    name: str
+    gates: dict[int, Tensor]
+    blocks: dict[str, Tensor]
+    nodes: dict[str, Tensor]
+
+
+ClosedForm = Callable[[Gates, Mapping[str, Tensor], Tensor], tuple[Derivatives, ...]]
+
+
+@dataclass(frozen=True)
 class Stage:
     """One matrix product and the pointwise map after it.
 
@@ -39,12 +59,15 @@ class Stage:
         map: ``map(a, s, u, t, node)`` with the product split into gates ``a``, the state and the values of earlier
             stages ``s``; pointwise over hidden units; it uses no parameters (what it needs comes with ``u``).
             The last stage returns the new state; an earlier one the values that later stages use.
+        derivatives: The map's diagonals in closed form, ``derivatives(a, s, u["a"])`` in the order of computation, for a
+            last stage where autograd's are too slow; tests hold them to autograd.
     """
 
     input: str
     weight: str
     bias: str | None
     map: PointwiseMap
+    derivatives: ClosedForm | None = None
 
 
 def _as_it_is(name: str, value: Tensor) -> Tensor:

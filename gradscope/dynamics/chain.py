@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from gradscope.contract.chain import ChainRecurrence, Stage
+from gradscope.contract.chain import ChainRecurrence, Derivatives, Stage
 from gradscope.contract.recurrence import Prepared, State
 from gradscope.dynamics.adjoint import LocalSteps, RecurrenceAdjoint
 from gradscope.dynamics.scaled import expand_like
@@ -79,6 +79,10 @@ def diagonals(model: ChainRecurrence, here: SegmentStates, *, with_u: bool) -> D
         gates.append(range(count, count + len(products)))
         count += len(products)
         is_last = index == len(model.stages) - 1
+        if stage.derivatives is not None:
+            stages.append(_closed_form(stage.derivatives(products, values, u["a"]), gates[-1], slot_of, with_u=with_u))
+            handed_on.append({})
+            break
         found, returned = _differentiate(stage, products, gates[-1], values, slot_of, u, times, with_u=with_u)
         stages.append(tuple(found))
         new = {} if is_last else {name: count + k for k, name in enumerate(returned)}
@@ -87,6 +91,22 @@ def diagonals(model: ChainRecurrence, here: SegmentStates, *, with_u: bool) -> D
         values |= returned
         count += len(new)
     return Diagonals(Layout(blocks, tuple(gates), tuple(handed_on), count), tuple(stages), tuple(inputs))
+
+
+def _closed_form(
+    given: tuple[Derivatives, ...], gates: range, slot_of: dict[str, int], *, with_u: bool
+) -> tuple[Differentiated, ...]:
+    """Derivatives that a stage knows, in the form of those that autograd finds."""
+    found = []
+    for value in given:
+        slots = {gates[number]: derivative for number, derivative in value.gates.items()}
+        slots |= {slot_of[name]: derivative for name, derivative in value.blocks.items()}
+        u: dict[str, Tensor] = {}
+        if with_u:
+            zero = torch.zeros_like(next(iter(value.gates.values())))
+            u["a"] = torch.cat([value.gates.get(number, zero) for number in range(len(gates))], dim=-1)
+        found.append(Differentiated(value.name, slots, dict(value.nodes), u))
+    return tuple(found)
 
 
 def _differentiate(
