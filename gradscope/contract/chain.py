@@ -45,7 +45,7 @@ class Derivatives:
     nodes: dict[str, Tensor]
 
 
-ClosedForm = Callable[[Gates, Mapping[str, Tensor], Tensor], tuple[Derivatives, ...]]
+ClosedForm = Callable[[Gates, Mapping[str, Tensor]], tuple[Derivatives, ...]]
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Stage:
         map: ``map(a, s, u, t, node)`` with the product split into gates ``a``, the state and the values of earlier
             stages ``s``; pointwise over hidden units; it uses no parameters (what it needs comes with ``u``).
             The last stage returns the new state; an earlier one the values that later stages use.
-        derivatives: The map's diagonals in closed form, ``derivatives(a, s, u["a"])`` in the order of computation, for a
-            last stage where autograd's are too slow; tests hold them to autograd.
+        derivatives: The map's diagonals in closed form, ``derivatives(z, s)`` in the order of computation, for a last
+            stage with gates z = a + u["a"] where autograd's are too slow; tests hold them to autograd.
     """
 
     input: str

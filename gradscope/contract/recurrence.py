@@ -91,7 +91,7 @@ class Recurrence(Model):
 
         Returns:
             Block name to ``(steps, batch, *block shape)``. Other entries are values that the forward pass had at hand
-            and that the linearization would compute again (a chain's products, under the names of their matrices).
+            and that the linearization would compute again (an LSTM's gates before σ, under the name of their matrix).
         """
         times = torch.arange(start + 1, start + 1 + len(x), device=x.device)
         history: list[State] = []

@@ -70,19 +70,24 @@ def diagonals(model: ChainRecurrence, here: SegmentStates, *, with_u: bool) -> D
     slot_of, count = dict(blocks), len(blocks)
     u = {n: _full_width(v, model.hidden_size) for n, v in here.u.items()}
     times = here.times.reshape(-1, 1, 1)
-    gates, handed_on, stages, inputs = [], [], [], []
+    gates: list[range] = []
+    handed_on: list[dict[str, int]] = []
+    stages: list[tuple[Differentiated, ...]] = []
+    inputs: list[Tensor] = []
     for index, stage in enumerate(model.stages):
         inputs.append(values[stage.input])
-        product = here.at_hand.get(stage.weight)
-        product = model.product(stage, values) if product is None else product
-        products = product.split(model.hidden_size, dim=-1)
-        gates.append(range(count, count + len(products)))
-        count += len(products)
-        is_last = index == len(model.stages) - 1
+        count_gates = getattr(model, stage.weight).shape[0] // model.hidden_size
+        gates.append(range(count, count + count_gates))
+        count += count_gates
         if stage.derivatives is not None:
-            stages.append(_closed_form(stage.derivatives(products, values, u["a"]), gates[-1], slot_of, with_u=with_u))
+            z = here.at_hand.get(stage.weight)
+            z = model.product(stage, values) + u["a"] if z is None else z
+            given = stage.derivatives(z.split(model.hidden_size, dim=-1), values)
+            stages.append(_closed_form(given, gates[-1], slot_of, with_u=with_u))
             handed_on.append({})
             break
+        is_last = index == len(model.stages) - 1
+        products = model.product(stage, values).split(model.hidden_size, dim=-1)
         found, returned = _differentiate(stage, products, gates[-1], values, slot_of, u, times, with_u=with_u)
         stages.append(tuple(found))
         new = {} if is_last else {name: count + k for k, name in enumerate(returned)}
