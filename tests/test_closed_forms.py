@@ -7,19 +7,21 @@ import torch
 
 import gradscope
 from gradscope.architectures.lstm import LSTM
+from gradscope.architectures.rnn import RNN
 from gradscope.dynamics.chain import diagonals
 from gradscope.dynamics.segments import Segment
 from tests.models import inputs, small
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
-def test_closed_forms_equal_autograd(scale, monkeypatch):
-    model, x = small("lstm"), inputs(length=20) * scale
+@pytest.mark.parametrize(("name", "cls"), [("lstm", LSTM), ("rnn", RNN)])
+def test_closed_forms_equal_autograd(name, cls, scale, monkeypatch):
+    model, x = small(name), inputs(length=20) * scale
     (trajectory,) = gradscope.linearize(model, x).recurrences
     here = trajectory.segment(Segment(0, 20, 1))
     written = diagonals(model, here, with_u=True)
-    stages = LSTM.stages.fget
-    monkeypatch.setattr(LSTM, "stages", property(lambda self: (replace(stages(self)[0], derivatives=None),)))
+    stages = cls.stages.fget
+    monkeypatch.setattr(cls, "stages", property(lambda self: (replace(stages(self)[0], derivatives=None),)))
     found = diagonals(model, here, with_u=True)
     assert written.layout == found.layout
     for mine, reference in zip(written.stages[0], found.stages[0], strict=True):

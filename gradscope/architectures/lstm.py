@@ -88,16 +88,16 @@ class LSTM(TorchCell):
         """From the fused kernel h; c, which it hides, from the gates of many steps in one product and a running sum."""
         h = self.fused(x, s, batch_first=False)
         h_before = torch.cat([s["h"].unsqueeze(0), h[:-1]])
-        z = h.new_empty((*h.shape[:2], 4 * self.hidden_size))
         c, before = torch.empty_like(h), s["c"]
-        weight, bias = self.named("weight_hh").t(), self.named("bias_hh")
+        rows = 3 * self.hidden_size  # i, f and g: c does not need o
+        weight, bias = self.named("weight_hh")[:rows].t(), self.named("bias_hh")[:rows]
         for some in range(0, len(h), GATE_STEPS):
             here = slice(some, some + GATE_STEPS)
-            torch.addmm(bias, h_before[here].flatten(0, 1), weight, out=z[here].flatten(0, 1))
-            i, f, g, _ = z[here].add_(u["a"][here]).chunk(4, dim=-1)
+            z = torch.addmm(bias, h_before[here].flatten(0, 1), weight).unflatten(0, (-1, len(before)))
+            i, f, g = z.add_(u["a"][here, :, :rows]).chunk(3, dim=-1)
             written = torch.sigmoid(i).mul_((2 * torch.sigmoid(2 * g)).sub_(1))
             for now, forget, write in zip(
                 c[here].unbind(0), torch.sigmoid(f).unbind(0), written.unbind(0), strict=True
             ):
                 before = torch.addcmul(write, forget, before, out=now)
-        return {"h": h, "c": c, self.stages[0].weight: z}
+        return {"h": h, "c": c}

@@ -9,9 +9,15 @@ from torch import Tensor
 
 from gradscope.architectures.torch_cell import TorchCell
 from gradscope.contract.activations import tanh
-from gradscope.contract.chain import Gates, Node, Stage
+from gradscope.contract.chain import Derivatives, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Prepared, State
+
+
+def tanh_derivatives(z: Gates, s: Mapping[str, Tensor]) -> tuple[Derivatives, ...]:
+    """The one diagonal of h_t = tanh z: sech² z."""
+    half = torch.sigmoid(2 * z[0])
+    return (Derivatives("h", {0: torch.sigmoid(-2 * z[0]).mul_(half).mul_(4)}, {}, {}),)
 
 
 class RNN(TorchCell):
@@ -34,7 +40,7 @@ class RNN(TorchCell):
     @property
     def stages(self) -> tuple[Stage, ...]:
         """One stage."""
-        return (self.torch_stage(self._update),)
+        return (self.torch_stage(self._update, tanh_derivatives if self.nonlinearity == "tanh" else None),)
 
     def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
         return {"h": self.phi(a[0] + u["a"])}

@@ -11,7 +11,7 @@ import torch
 import typer
 
 from gradscope import __version__, store
-from gradscope.cli.console import Messages, print_wide
+from gradscope.cli.console import Messages, fits_terminal, print_wide
 from gradscope.config.compare import CompareConfiguration
 from gradscope.plan import Plan, plan_comparison
 from gradscope.sweep.run_cell import run_cell
@@ -84,7 +84,8 @@ def _print(configuration: CompareConfiguration, summary: pd.DataFrame, document:
     else:
         from gradscope.report.tables import comparison_table
 
-        print_wide(comparison_table(summary, **options))
+        table = comparison_table(summary, **options)
+        print_wide(table if fits_terminal(table) else comparison_table(summary, deviations=False, **options))
         typer.echo("\n".join(findings(summary)))
 
 

@@ -13,13 +13,19 @@ UNLIMITED = 10_000
 
 
 def print_wide(*renderables: RenderableType) -> None:
-    """Prints on stdout; uncropped, at the renderable's own width, where stdout is no terminal or a narrow one."""
+    """Prints on stdout: as wide as the content where there is no terminal, and never narrower than it."""
     terminal = Console(file=sys.stdout)
     ruler = Console(width=UNLIMITED)
     for renderable in renderables:
         natural = Measurement.get(ruler, ruler.options, renderable).maximum
-        width = max(natural, terminal.width) if terminal.is_terminal else max(natural, 80)
+        width = max(natural, terminal.width if terminal.is_terminal else 80)
         Console(file=sys.stdout, width=width, soft_wrap=False).print(renderable)
+
+
+def fits_terminal(renderable: RenderableType) -> bool:
+    """Whether stdout is no terminal, or one that is wide enough."""
+    terminal, ruler = Console(file=sys.stdout), Console(width=UNLIMITED)
+    return not terminal.is_terminal or Measurement.get(ruler, ruler.options, renderable).maximum <= terminal.width
 
 
 class Messages:

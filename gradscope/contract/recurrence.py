@@ -90,8 +90,7 @@ class Recurrence(Model):
             start: How many steps came before; the first step is number ``start + 1``.
 
         Returns:
-            Block name to ``(steps, batch, *block shape)``. Other entries are values that the forward pass had at hand
-            and that the linearization would compute again (an LSTM's gates before σ, under the name of their matrix).
+            Block name to ``(steps, batch, *block shape)``.
         """
         times = torch.arange(start + 1, start + 1 + len(x), device=x.device)
         history: list[State] = []

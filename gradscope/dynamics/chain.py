@@ -80,8 +80,7 @@ def diagonals(model: ChainRecurrence, here: SegmentStates, *, with_u: bool) -> D
         gates.append(range(count, count + count_gates))
         count += count_gates
         if stage.derivatives is not None:
-            z = here.at_hand.get(stage.weight)
-            z = model.product(stage, values) + u["a"] if z is None else z
+            z = model.product(stage, values).add_(u["a"])
             given = stage.derivatives(z.split(model.hidden_size, dim=-1), values)
             stages.append(_closed_form(given, gates[-1], slot_of, with_u=with_u))
             handed_on.append({})

@@ -39,7 +39,6 @@ class SegmentStates:
         u: What the steps consume, ``(steps, batch, *)``.
         times: Their numbers, ``(steps,)``.
         x: Their inputs, ``(steps, batch, input_size)``, and as many earlier ones as ``prepare`` reaches back.
-        at_hand: What else the forward pass computed and there was room to keep, ``(steps, batch, *)``.
     """
 
     segment: Segment
@@ -47,7 +46,6 @@ class SegmentStates:
     u: Prepared
     times: Tensor
     x: Tensor
-    at_hand: dict[str, Tensor]
 
     @property
     def before(self) -> State:

@@ -8,9 +8,9 @@ from torch import Tensor
 from gradscope.contract.recurrence import Prepared, Recurrence, State, prepare_time_major
 from gradscope.dynamics.segments import Segment, SegmentStates
 
-KEPT_BYTES = 192 * 2**20  # up to here all states are kept, and all that the steps consume
+KEPT_BYTES = 192 * 2**20  # up to here all states are kept
 CHECKPOINT_STEPS = 64  # beyond it, one state in so many
-BLOCK_STEPS = 2048  # steps of one call of the forward pass
+BLOCK_STEPS = 128  # steps of one call of the forward pass: what it needs on the way stays in the cache
 
 
 class Trajectory:
@@ -29,12 +29,10 @@ class Trajectory:
         self.length, self.batch = x.shape[:2]
         initial = model.initial_state(self.batch)
         self._stride = 1 if self._fits(initial) else CHECKPOINT_STEPS
-        self._u = self._kept_inputs()
         kept_states = self.length // self._stride + 1
         self._states = {name: s.new_empty((kept_states, *s.shape)) for name, s in initial.items()}
         for name, value in initial.items():
             self._states[name][0] = value
-        self._at_hand: dict[str, Tensor] = {}
         self._reads_state = type(model).readout is Recurrence.readout and self._stride == 1
         block = BLOCK_STEPS if self._stride == 1 else CHECKPOINT_STEPS
         outputs = [self._run_block(start, min(start + block, self.length)) for start in range(0, self.length, block)]
@@ -42,16 +40,6 @@ class Trajectory:
 
     def _fits(self, step: dict[str, Tensor]) -> bool:
         return sum(v.numel() * v.element_size() for v in step.values()) * (self.length + 1) <= KEPT_BYTES
-
-    def _kept_inputs(self) -> Prepared | None:
-        first = self._prepare(0, min(self.length, BLOCK_STEPS))
-        if self.length <= BLOCK_STEPS:
-            return first
-        return self._prepare(0, self.length) if self._fits({n: v[0] for n, v in first.items()}) else None
-
-    def _prepare(self, start: int, stop: int) -> Prepared:
-        reach = min(self.model.prepare_reach, start)
-        return prepare_time_major(self.model, self.x[start - reach : stop], skip=reach)
 
     def _run_block(self, start: int, stop: int) -> Tensor:
         u = self.prepared(start, stop)
@@ -61,19 +49,15 @@ class Trajectory:
                 kept[start + 1 : stop + 1] = states[name]
             elif stop % self._stride == 0:
                 kept[stop // self._stride] = states[name][-1]
-        for name, value in states.items():
-            if name not in self._states and stop - start == self.length and self._fits({name: value[0]}):
-                self._at_hand[name] = value
         return self.x.new_empty(0) if self._reads_state else self.model.readout(states, u)
 
     def _run(self, before: State, u: Prepared, start: int, stop: int) -> State:
         return self.model.run(self.x[start:stop], u, before, start)
 
     def prepared(self, start: int, stop: int) -> Prepared:
-        """What steps ``start + 1 … stop`` consume, ``(steps, batch, *)``."""
-        if self._u is None:
-            return self._prepare(start, stop)
-        return {name: value[start:stop] for name, value in self._u.items()}
+        """What steps ``start + 1 … stop`` consume, ``(steps, batch, *)``; made anew, which is cheaper than memory."""
+        reach = min(self.model.prepare_reach, start)
+        return prepare_time_major(self.model, self.x[start - reach : stop], skip=reach)
 
     def segment(self, segment: Segment) -> SegmentStates:
         """Everything that the linearisation of a segment needs."""
@@ -85,7 +69,6 @@ class Trajectory:
             u=self.prepared(start, stop),
             times=torch.arange(start + 1, stop + 1, device=self.x.device),
             x=self.x[start - reach : stop],
-            at_hand={name: value[start:stop] for name, value in self._at_hand.items()},
         )
 
     def states(self, start: int, stop: int) -> State:

@@ -101,6 +101,8 @@ def mean_and_deviation(values: np.ndarray[tuple[int], np.dtype[np.float64]], dig
     zeros = int(np.isneginf(values).sum())
     if len(finite) == 0:
         return "0" if zeros else NOTHING
+    if abs(finite.mean()) >= 100:
+        digits = min(digits, 1)
     text = f"{finite.mean():.{digits}f}"
     if len(finite) > 1:
         text += f" ± {finite.std(ddof=1):.{digits}f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -11,20 +12,33 @@ from gradscope.report.rows import Comparison, comparison
 STYLES = {"vanishing": "blue", "exploding": "red", "saturated": "magenta", "stable": "green", "unknown": "yellow"}
 
 
-def comparison_table(summary: pd.DataFrame, *, relative_to: str | None = None, clip_norm: float | None = None) -> Table:
-    """One row an architecture: log10 of the norm at step 1 relative to the last step, mean ± deviation over seeds."""
+def comparison_table(
+    summary: pd.DataFrame,
+    *,
+    relative_to: str | None = None,
+    clip_norm: float | None = None,
+    deviations: bool = True,
+) -> Table:
+    """One row an architecture: log10 of the norm at step 1 relative to the last step, mean ± deviation over seeds.
+
+    Without ``deviations`` it is narrow enough for most terminals.
+    """
     content = comparison(summary, relative_to=relative_to, clip_norm=clip_norm)
     table = Table(
         title="log10 of the gradient norm at step 1, relative to the last step",
         caption=caption(content),
         caption_justify="left",
         title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     for index, header in enumerate(content.headers):
         justify = "left" if index in (0, 3, len(content.headers) - 1) else "right"
+        header = header if "÷" in header else header.replace(" ", "\n")
         table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for cells, colours in zip(content.rows, content.colours, strict=True):
-        table.add_row(*(Text(cell, style=STYLES.get(c, "")) for cell, c in zip(cells, colours, strict=True)))
+        shown = cells if deviations else [cell.partition(" ±")[0] for cell in cells]
+        table.add_row(*(Text(cell, style=STYLES.get(c, "")) for cell, c in zip(shown, colours, strict=True)))
     return table
 
 

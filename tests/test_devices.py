@@ -1,0 +1,38 @@
+"""The same numbers on every device, with any number of threads, alone or in company."""
+
+import pytest
+import torch
+
+import gradscope
+from tests.models import NAMES, inputs, small
+from tests.tolerances import DECADES, SAME_DECADES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_number_of_threads_changes_nothing(name):
+    threads = torch.get_num_threads()
+    model, x = small(name, hidden_size=8), inputs(length=80)
+    try:
+        results = []
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            results.append(gradscope.gradient_norms(model, x, [20, 80]).log10_norm)
+    finally:
+        torch.set_num_threads(threads)
+    for key, value in results[0].items():
+        assert torch.allclose(value, results[1][key], rtol=0, atol=SAME_DECADES, equal_nan=True), key
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("name", NAMES)
+def test_cpu_and_cuda_agree(name, num_layers):
+    results = []
+    for device in ("cpu", "cuda"):
+        model, x = small(name, num_layers).to(device), inputs(length=100).to(device)
+        results.append(gradscope.gradient_norms(model, x, [10, 100]))
+    for group in ("log10_norm", "log10_weight_gradient_norm"):
+        mine, reference = getattr(results[0], group), getattr(results[1], group)
+        assert mine.keys() == reference.keys()
+        for key, value in mine.items():
+            assert torch.allclose(value, reference[key], rtol=0, atol=DECADES[torch.float64], equal_nan=True), key
