@@ -123,8 +123,11 @@ def test_activations_have_first_and_second_derivatives(mine, theirs):
 def test_an_opaque_module_is_rescued_from_underflow():
     model = gradscope.build("torch.nn:LSTM", input_size=8, hidden_size=16, dtype=torch.float32)
     x = inputs(length=1000, dtype=torch.float32, input_size=8)
-    result = gradscope.gradient_norms(model, x, [100, 1000], weight_gradients=False)
+    result = gradscope.gradient_norms(model, x, [180, 1000], weight_gradients=False)
     assert result.status == ("ok", "underflow")
-    exact = gradscope.gradient_norms(model.double(), x, [100, 1000], weight_gradients=False)
-    assert (exact.log10_norm["x"][0, :, 0] < -15).all()
-    assert (exact.log10_norm["x"][0] - result.log10_norm["x"][0])[:, :100].abs().max() < DECADES[torch.float32]
+    exact = gradscope.gradient_norms(model.double(), x, [180, 1000], weight_gradients=False)
+    first = exact.log10_norm["x"][0, :, 0]
+    assert (first < -30).all()  # float32 ends at 1e-38, and loses digits long before
+    assert (first > -60).all()
+    difference = (exact.log10_norm["x"][0] - result.log10_norm["x"][0])[:, :180].abs()
+    assert difference.max() < DECADES[torch.float32]

@@ -201,3 +201,15 @@ def test_inputs_must_fit():
 def test_a_transformer_has_no_state_jacobian():
     with pytest.raises(gradscope.NoRecurrentState, match="temporal Jacobian"):
         gradscope.linearize(small("transformer"), inputs())
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru-cho", "lru", "min-gru", "skip-rnn"])
+def test_weight_gradients_over_many_segments_equal_autograd(name, monkeypatch):
+    monkeypatch.setattr("gradscope.dynamics.linearize.SEGMENT_STEPS", (16, 16))
+    model, x = small(name), inputs(length=200)
+    result = gradscope.gradient_norms(model, x, [200], loss=LOSSES["last"])
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    for sample in range(len(x)):
+        grads = torch.autograd.grad(LOSSES["last"](model(x[sample : sample + 1])).sum(), parameters)
+        for parameter, grad in zip(names, grads, strict=True):
+            close(result.log10_weight_gradient_norm[parameter][0, sample].reshape(1), grad.norm().log10().reshape(1))
