@@ -14,61 +14,93 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradscope.architectures.build import build
+    from gradscope.contract.block_matrix import BlockMatrix
     from gradscope.contract.chain import ChainRecurrence, Stage
     from gradscope.contract.combinators import Parallel, Stack
     from gradscope.contract.diagonal import DiagonalRecurrence
+    from gradscope.contract.matrix_state import MatrixStateRecurrence
     from gradscope.contract.recurrence import Block, Recurrence
     from gradscope.contract.sequence import SequenceModel
+    from gradscope.contract.spectrum import Spectrum
     from gradscope.dynamics.linearize import linearize
     from gradscope.errors import GradscopeError, NoRecurrentState, UnknownName, Unmeasurable, UsageError
     from gradscope.inputs.make import make_inputs
     from gradscope.measurements.gradient_norms import gradient_norms
+    from gradscope.measurements.jacobian_products import JacobianProducts, jacobian_products
+    from gradscope.measurements.jacobian_spectrum import JacobianSpectrum, jacobian_spectrum
+    from gradscope.measurements.lyapunov_exponents import LyapunovExponents, lyapunov_exponents
     from gradscope.measurements.results import GradientNorms
+    from gradscope.measurements.state_jacobian import state_jacobian
+    from gradscope.measurements.temporal_jacobian import TemporalJacobian, temporal_jacobian
 
 __version__ = "0.1.0"
 
 # Imported on first use (PEP 562): `import gradscope` costs nothing, the command line's help needs no torch.
 _HOMES = {
     "Block": "gradscope.contract.recurrence",
+    "BlockMatrix": "gradscope.contract.block_matrix",
     "ChainRecurrence": "gradscope.contract.chain",
     "DiagonalRecurrence": "gradscope.contract.diagonal",
     "GradientNorms": "gradscope.measurements.results",
     "GradscopeError": "gradscope.errors",
+    "JacobianProducts": "gradscope.measurements.jacobian_products",
+    "JacobianSpectrum": "gradscope.measurements.jacobian_spectrum",
+    "LyapunovExponents": "gradscope.measurements.lyapunov_exponents",
+    "MatrixStateRecurrence": "gradscope.contract.matrix_state",
     "NoRecurrentState": "gradscope.errors",
     "Parallel": "gradscope.contract.combinators",
     "Recurrence": "gradscope.contract.recurrence",
     "SequenceModel": "gradscope.contract.sequence",
+    "Spectrum": "gradscope.contract.spectrum",
     "Stack": "gradscope.contract.combinators",
     "Stage": "gradscope.contract.chain",
+    "TemporalJacobian": "gradscope.measurements.temporal_jacobian",
     "UnknownName": "gradscope.errors",
     "Unmeasurable": "gradscope.errors",
     "UsageError": "gradscope.errors",
     "build": "gradscope.architectures.build",
     "gradient_norms": "gradscope.measurements.gradient_norms",
+    "jacobian_products": "gradscope.measurements.jacobian_products",
+    "jacobian_spectrum": "gradscope.measurements.jacobian_spectrum",
     "linearize": "gradscope.dynamics.linearize",
+    "lyapunov_exponents": "gradscope.measurements.lyapunov_exponents",
     "make_inputs": "gradscope.inputs.make",
+    "state_jacobian": "gradscope.measurements.state_jacobian",
+    "temporal_jacobian": "gradscope.measurements.temporal_jacobian",
 }
 
 __all__ = [
     "Block",
+    "BlockMatrix",
     "ChainRecurrence",
     "DiagonalRecurrence",
     "GradientNorms",
     "GradscopeError",
+    "JacobianProducts",
+    "JacobianSpectrum",
+    "LyapunovExponents",
+    "MatrixStateRecurrence",
     "NoRecurrentState",
     "Parallel",
     "Recurrence",
     "SequenceModel",
+    "Spectrum",
     "Stack",
     "Stage",
+    "TemporalJacobian",
     "UnknownName",
     "Unmeasurable",
     "UsageError",
     "__version__",
     "build",
     "gradient_norms",
+    "jacobian_products",
+    "jacobian_spectrum",
     "linearize",
+    "lyapunov_exponents",
     "make_inputs",
+    "state_jacobian",
+    "temporal_jacobian",
 ]
 
 

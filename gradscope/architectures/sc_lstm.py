@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,9 @@ from torch import Tensor, nn
 
 from gradscope.architectures.affine import add_affine
 from gradscope.architectures.lstm import lstm_update
+from gradscope.contract.block_matrix import BlockMatrix
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
+from gradscope.contract.dense_spectrum import dense_eigenvalues, dense_singular_values
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Block, Prepared, State
 
@@ -61,11 +65,38 @@ class SCLSTMI(ChainRecurrence):
         return (Stage("h", "weight_hh", None, self._update),)
 
     def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
-        is_anchor = (t - 1) % self.period == 0
+        is_anchor = self._is_anchor(t)
         inner = lstm_update(a, s, u, node)
         shortcut = torch.where(is_anchor, u["alpha"] * s["b"], torch.zeros_like(s["b"]))
         h = node("h", inner["h"] + shortcut)
         return {"h": h, "c": inner["c"], "b": torch.where(is_anchor, h, s["b"])}
+
+    def _is_anchor(self, t: Any) -> Any:
+        return (t - 1) % self.period == 0
+
+    def null_directions(self, start: int, stop: int) -> int:
+        """At an anchor b becomes a copy of h: one direction a unit is gone from then on."""
+        passes_anchor = (stop - 1) // self.period > (start - 1) // self.period
+        return self.hidden_size if passes_anchor else 0
+
+    def jacobian_eigenvalues(self, jacobian: BlockMatrix, step: int) -> Tensor:
+        """The LSTM's and ones; at an anchor h = b afterwards, so zeros and those of the LSTM with αI added."""
+        inner = jacobian.dense(("h", "c"))
+        if self._is_anchor(step):
+            inner[..., : self.hidden_size, : self.hidden_size] += jacobian.dense(("h",), ("b",))
+        found = dense_eigenvalues(inner)
+        of_buffer = torch.zeros_like if self._is_anchor(step) else torch.ones_like
+        return torch.cat([found, of_buffer(found[..., : self.hidden_size])], dim=-1)
+
+    def jacobian_singular_values(self, jacobian: BlockMatrix, step: int) -> Tensor:
+        """The LSTM's and ones; at an anchor h and b have equal rows, so one counts √2-fold and the other is 0."""
+        if not self._is_anchor(step):
+            found = dense_singular_values(jacobian.dense(("h", "c")))
+            return torch.cat([found, torch.ones_like(found[..., : self.hidden_size])], dim=-1)
+        rows = jacobian.dense(("h", "c"), ("h", "c", "b"))
+        rows[..., : self.hidden_size, :] *= math.sqrt(2)
+        found = dense_singular_values(rows)
+        return torch.cat([found, torch.zeros_like(found[..., : self.hidden_size])], dim=-1)
 
 
 class SCLSTMP(SCLSTMI):

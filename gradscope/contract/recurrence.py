@@ -13,12 +13,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
+from gradscope.contract.dense_spectrum import dense_eigenvalues, dense_singular_values
 from gradscope.contract.model import Model
+
+if TYPE_CHECKING:
+    from gradscope.contract.block_matrix import BlockMatrix
 
 State = dict[str, Tensor]  # block name -> (batch, *block shape)
 Prepared = dict[str, Tensor]  # name -> (batch, length, *) or, for one step, (batch, *)
@@ -109,6 +113,18 @@ class Recurrence(Model):
             s = self.step(s, u_t, t)
             outputs.append(self.readout(s, u_t))
         return torch.stack(outputs, dim=1)
+
+    def null_directions(self, start: int, stop: int) -> int:
+        """Directions of the state that J_stop ⋯ J_{start+1} maps to zero by construction: buffers, anchors."""
+        return 0
+
+    def jacobian_eigenvalues(self, jacobian: BlockMatrix, step: int) -> Tensor:
+        """All eigenvalues of J_t, ``(batch, n)`` complex128; override where the blocks give them more exactly."""
+        return dense_eigenvalues(jacobian.dense())
+
+    def jacobian_singular_values(self, jacobian: BlockMatrix, step: int) -> Tensor:
+        """All singular values of J_t, ``(batch, n)`` float64; override where the blocks give them more exactly."""
+        return dense_singular_values(jacobian.dense())
 
     @property
     def components(self) -> tuple[str, ...]:

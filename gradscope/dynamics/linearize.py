@@ -5,7 +5,7 @@
     tangent        V_t = J_t V_{t−1}            how a perturbation of the state travels
     matrix         J_t = ∂s_t/∂s_{t−1}          at chosen steps
 
-Every recurrence has all three; a model of several has the adjoint as a whole and lists its ``recurrences``.
+Every recurrence has all three; a model of several has adjoint and matrix as a whole and lists its ``recurrences``.
 
 Layers of a stack follow one another (the cotangents that a layer finds for its inputs are those of the outputs below
 it); branches stand side by side. Each recurrence is a diagonal block of J with exponents of its own.
@@ -27,10 +27,11 @@ from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.adjoint import Cotangents, Pulled, RecurrenceAdjoint, Wants
 from gradscope.dynamics.chain import ChainAdjoint
 from gradscope.dynamics.diagonal import DiagonalAdjoint
-from gradscope.dynamics.jacobian import jacobian_by_autograd, jacobian_by_pull
+from gradscope.dynamics.joint_jacobians import JointJacobians, recurrences_of
 from gradscope.dynamics.replay import ReplayedAdjoint
 from gradscope.dynamics.scaled import Scaled, add
 from gradscope.dynamics.segments import Segment, reversed_segments
+from gradscope.dynamics.state_jacobians import StateJacobians, state_jacobians
 from gradscope.dynamics.tangent import tangents
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.errors import NoRecurrentState
@@ -61,8 +62,23 @@ class Linearization(Protocol):
     outputs: Tensor
 
     @property
+    def length(self) -> int:
+        """Steps of the trajectory."""
+        ...
+
+    @property
     def recurrences(self) -> tuple[Trajectory, ...]:
         """The trajectories of the diagonal blocks of J, bottom layer first."""
+        ...
+
+    @property
+    def layers(self) -> tuple[tuple[StateJacobians, ...], ...]:
+        """Bottom layer first, the recurrences of each: J's diagonal blocks, whose spectra make up that of J."""
+        ...
+
+    @property
+    def coupled(self) -> tuple[StateJacobians, ...]:
+        """The parts of the state that do not see each other: J is block-diagonal over them."""
         ...
 
     def adjoint(self, wants: Wants) -> Adjoint:
@@ -95,11 +111,17 @@ class RecurrenceLinearization:
         self.model = model
         self.trajectory = Trajectory(model, x)
         self.outputs = self.trajectory.outputs
+        self.jacobians = state_jacobians(self.trajectory, accelerated=accelerated)
         self._kind: type[RecurrenceAdjoint] = ReplayedAdjoint
         if accelerated and isinstance(model, ChainRecurrence):
             self._kind = ChainAdjoint
         elif accelerated and isinstance(model, DiagonalRecurrence):
             self._kind = DiagonalAdjoint
+
+    @property
+    def length(self) -> int:
+        """Steps of the trajectory."""
+        return len(self.outputs)
 
     @property
     def recurrences(self) -> tuple[Trajectory, ...]:
@@ -110,15 +132,19 @@ class RecurrenceLinearization:
         """A fresh walk in the recurrence's shape."""
         return _RecurrenceWalk(self._kind(self.trajectory, wants))
 
-    def matrix(self, step: int) -> Tensor:
-        """J_t = ∂s_t/∂s_{t−1} of one step, ``(batch, n, n)``, over the real numbers of the state.
+    @property
+    def layers(self) -> tuple[tuple[StateJacobians, ...], ...]:
+        """One layer of one recurrence."""
+        return ((self.jacobians,),)
 
-        By autograd for a replayed recurrence; for the faster shapes, one pull of all unit vectors.
-        """
-        with torch.no_grad():
-            if self._kind is ReplayedAdjoint:
-                return jacobian_by_autograd(self.trajectory, step)
-            return jacobian_by_pull(self._kind(self.trajectory, Wants(frozenset())), step)
+    @property
+    def coupled(self) -> tuple[StateJacobians, ...]:
+        """Itself."""
+        return (self.jacobians,)
+
+    def matrix(self, step: int) -> Tensor:
+        """J_t = ∂s_t/∂s_{t−1} of one step, ``(batch, n, n)`` float64, over the real numbers of the state."""
+        return self.jacobians.matrix(step)
 
     def tangent(self, initial: Tensor) -> Iterator[Scaled]:
         """V_t = J_t V_{t−1} for t = 1 … T; see :func:`~gradscope.dynamics.tangent.tangents`."""
@@ -130,16 +156,32 @@ class StackLinearization:
 
     def __init__(self, model: Stack, x: Tensor, *, accelerated: bool = True) -> None:
         self.model = model
-        self.layers: list[Linearization] = []
+        self._layers: list[Linearization] = []
         for layer in model.layers:
-            self.layers.append(linearize_time_major(layer, x, accelerated=accelerated))
-            x = self.layers[-1].outputs
+            self._layers.append(linearize_time_major(layer, x, accelerated=accelerated))
+            x = self._layers[-1].outputs
         self.outputs = x
+
+    @property
+    def length(self) -> int:
+        """Steps of the trajectory."""
+        return len(self.outputs)
 
     @property
     def recurrences(self) -> tuple[Trajectory, ...]:
         """Those of the layers."""
-        return tuple(block for layer in self.layers for block in layer.recurrences)
+        return tuple(block for layer in self._layers for block in layer.recurrences)
+
+    @property
+    def layers(self) -> tuple[tuple[StateJacobians, ...], ...]:
+        """One after the other."""
+        return tuple(inner for layer in self._layers for inner in layer.layers)
+
+    @property
+    def coupled(self) -> tuple[StateJacobians, ...]:
+        """All layers as one state."""
+        recurrences_of(self.model)
+        return (JointJacobians(self.model, self.recurrences),)
 
     def adjoint(self, wants: Wants) -> Adjoint:
         """A walk through all layers, segment by segment."""
@@ -150,7 +192,7 @@ class _StackWalk:
     def __init__(self, linearization: StackLinearization, wants: Wants) -> None:
         self._model = linearization.model
         self._walks = []
-        for index, layer in enumerate(linearization.layers):
+        for index, layer in enumerate(linearization._layers):
             suffix = f"_l{index}"
             mine = frozenset(name.removesuffix(suffix) for name in wants.components if name.endswith(suffix))
             inputs = wants.inputs or index > 0
@@ -189,9 +231,24 @@ class ParallelLinearization:
         self.outputs = torch.stack([branch.outputs for branch in self.branches.values()]).mean(dim=0)
 
     @property
+    def length(self) -> int:
+        """Steps of the trajectory."""
+        return len(self.outputs)
+
+    @property
     def recurrences(self) -> tuple[Trajectory, ...]:
         """Those of the branches."""
         return tuple(block for branch in self.branches.values() for block in branch.recurrences)
+
+    @property
+    def layers(self) -> tuple[tuple[StateJacobians, ...], ...]:
+        """One layer of all branches."""
+        return (tuple(block for branch in self.branches.values() for layer in branch.layers for block in layer),)
+
+    @property
+    def coupled(self) -> tuple[StateJacobians, ...]:
+        """Each branch alone."""
+        return tuple(part for branch in self.branches.values() for part in branch.coupled)
 
     def adjoint(self, wants: Wants) -> Adjoint:
         """A walk through each branch with its share of the cotangents."""

@@ -82,3 +82,12 @@ class Trajectory:
         return {
             name: torch.cat([value.unsqueeze(0), replayed[name]])[start - first :] for name, value in before.items()
         }
+
+    def first_non_finite(self) -> int | None:
+        """The first step after which some state is NaN or infinite; None where there is none."""
+        for start in range(0, self.length, BLOCK_STEPS):
+            states = self.states(start, min(start + BLOCK_STEPS, self.length))
+            finite = torch.stack([torch.isfinite(value).flatten(1).all(1) for value in states.values()]).all(0)[1:]
+            if not bool(finite.all()):
+                return start + 1 + int((~finite).nonzero()[0])
+        return None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from gradscope.contract.model import Model
@@ -17,6 +15,7 @@ from gradscope.dynamics.linearize import adjoint_segments, linearize
 from gradscope.dynamics.scaled import Scaled
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import UnknownName, UsageError
+from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
 from gradscope.measurements.losses import LossFunction, SegmentCotangents, output_cotangents
 from gradscope.measurements.record import INPUT, STATE, Record, log10_root_sum_square
 from gradscope.measurements.results import GradientNorms
@@ -79,9 +78,9 @@ def gradient_norms(
     lengths = _checked_lengths(lengths, x)
     names = _checked_components(model, components)
     check_modes(model)
-    x = _as_model_input(model, x)[:, : max(lengths)]
+    x = as_model_input(model, x)[:, : max(lengths)]
     record = Record(lengths, len(x), names, model, largest_entries=largest_entries)
-    with _exact_matrix_products():
+    with exact_matrix_products():
         if isinstance(model, SequenceModel):
             check_answers(model, x[:2, :PROBE_STEPS])
             return sequence_gradients(model, x, loss, seed, record, weight_gradients)
@@ -139,8 +138,7 @@ class _Walk:
 
 
 def _checked_lengths(lengths: Sequence[int], x: Tensor) -> tuple[int, ...]:
-    if x.dim() != 3:
-        raise UsageError(f"Inputs should be (batch, length, input_size), but their shape is {tuple(x.shape)}.")
+    check_shape(x)
     asked = tuple(int(length) for length in lengths)
     if not asked or min(asked) < 1 or len(set(asked)) < len(asked):
         raise UsageError(f"Lengths should be distinct whole numbers from 1 on, but {list(lengths)} was given.")
@@ -156,24 +154,3 @@ def _checked_components(model: Model, components: Sequence[str] | None) -> tuple
         if name not in known:
             raise UnknownName(f"component of {type(model).__name__}", name, known)
     return known if components is None else tuple(dict.fromkeys(components))
-
-
-def _as_model_input(model: Model, x: Tensor) -> Tensor:
-    if x.shape[2] != model.input_size:
-        raise UsageError(f"The model reads {model.input_size} features, but the inputs have {x.shape[2]}.")
-    like = next(model.parameters(), x)
-    x = x.detach().to(device=like.device, dtype=like.dtype.to_real() if like.is_complex() else like.dtype)
-    if not bool(torch.isfinite(x).all()):
-        raise UsageError("The inputs hold NaN or infinite values.")
-    return x
-
-
-@contextmanager
-def _exact_matrix_products() -> Iterator[None]:
-    """TF32 off while measuring."""
-    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn

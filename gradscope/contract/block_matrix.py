@@ -1,0 +1,81 @@
+"""The state Jacobian of one step by blocks of the state, of which many are diagonal or zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.recurrence import Block
+
+
+@dataclass(frozen=True)
+class BlockMatrix:
+    """∂s_t/∂s_{t−1}, block by block.
+
+    Attributes:
+        spec: The blocks of the state, in order.
+        full: (row, column) to a matrix ``(*batch, size, size)``.
+        diagonal: (row, column) to the diagonal of a matrix, ``(*batch, size)``; added to ``full`` where both have it.
+        shape: Leading dimensions.
+    """
+
+    spec: tuple[Block, ...]
+    full: dict[tuple[str, str], Tensor]
+    diagonal: dict[tuple[str, str], Tensor]
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Real numbers in the state."""
+        return sum(block.size for block in self.spec)
+
+    def at(self, index: int) -> BlockMatrix:
+        """One entry of the first leading dimension."""
+        return BlockMatrix(
+            self.spec,
+            {key: value[index] for key, value in self.full.items()},
+            {key: value[index] for key, value in self.diagonal.items()},
+            self.shape[1:],
+        )
+
+    def dense(self, names: tuple[str, ...] | None = None, columns: tuple[str, ...] | None = None) -> Tensor:
+        """The matrix of some blocks' rows and columns, ``(*batch, rows, columns)``; of all by default."""
+        rows = self._placed(names)
+        across = self._placed(columns if columns is not None else names)
+        if len(rows) == len(across) == 1:
+            (key,) = [(row, column) for row in rows for column in across]
+            if key in self.full and key not in self.diagonal:
+                return self.full[key]
+        like = next(iter([*self.full.values(), *self.diagonal.values()]))
+        height, width = (max(place.stop for place in places.values()) for places in (rows, across))
+        matrix = like.new_zeros((*self.shape, height, width))
+        for (row, column), value in self.full.items():
+            if row in rows and column in across:
+                matrix[..., rows[row], across[column]] = value
+        for (row, column), value in self.diagonal.items():
+            if row in rows and column in across:
+                matrix[..., rows[row], across[column]].diagonal(dim1=-2, dim2=-1).add_(value)
+        return matrix
+
+    def apply(self, vectors: Tensor) -> Tensor:
+        """The product with ``(*batch, size, count)``."""
+        places = self._placed(None)
+        if len(places) == 1 and not self.diagonal:
+            return next(iter(self.full.values())) @ vectors
+        product = torch.zeros_like(vectors)
+        for (row, column), value in self.full.items():
+            product[..., places[row], :] += value @ vectors[..., places[column], :]
+        for (row, column), value in self.diagonal.items():
+            product[..., places[row], :].addcmul_(value.unsqueeze(-1), vectors[..., places[column], :])
+        return product
+
+    def _placed(self, names: tuple[str, ...] | None) -> dict[str, slice]:
+        places: dict[str, slice] = {}
+        start = 0
+        for block in self.spec:
+            if names is None or block.name in names:
+                places[block.name] = slice(start, start + block.size)
+                start += block.size
+        return places

@@ -1,0 +1,92 @@
+"""J_t of one recurrence by blocks: assembled from a chain's diagonals, or by autograd."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.block_matrix import BlockMatrix
+from gradscope.contract.chain import ChainRecurrence
+from gradscope.contract.dense_spectrum import dense_eigenvalues, dense_singular_values
+from gradscope.contract.recurrence import Block, Recurrence
+from gradscope.contract.spectrum import Spectrum
+from gradscope.dynamics.chain_jacobian import chain_jacobians
+from gradscope.dynamics.core_jacobians import CoreJacobians
+from gradscope.dynamics.jacobian import jacobians_by_autograd
+from gradscope.dynamics.leading_spectrum import (
+    DEFAULT_LEADING,
+    LARGEST_DENSE,
+    leading_eigenvalues,
+    leading_singular_values,
+)
+from gradscope.dynamics.segments import Segment
+from gradscope.dynamics.trajectory import Trajectory
+
+
+class DenseJacobians(CoreJacobians):
+    """Of a chain, from its diagonals; of any other cell, by autograd.
+
+    Args:
+        trajectory: Where.
+        accelerated: False differentiates a chain by autograd too, the definition.
+    """
+
+    def __init__(self, trajectory: Trajectory, *, accelerated: bool) -> None:
+        super().__init__(trajectory.batch, trajectory.model.state_size)
+        self._trajectory, self._model, self._accelerated = trajectory, trajectory.model, accelerated
+        self.size, self.length, self.period = self.core_size, trajectory.length, self._model.period
+
+    def blocks(self, start: int, stop: int) -> BlockMatrix:
+        """J_t of steps ``start + 1 … stop`` by blocks of the state, leading dimensions ``(steps, batch)``."""
+        with torch.no_grad():
+            here = self._trajectory.segment(Segment(start, stop, 1))
+            if self._accelerated and isinstance(self._model, ChainRecurrence):
+                return chain_jacobians(self._model, here)
+            dense = jacobians_by_autograd(self._model, here).to("cpu", torch.float64)
+        return _cut(dense, self._model.state_spec)
+
+    def _matrices(self, start: int, stop: int) -> Tensor:
+        return self.blocks(start, stop).dense()
+
+    def null_directions(self, start: int, stop: int) -> int:
+        """Declared by the architecture."""
+        return self._model.null_directions(start, stop)
+
+    def is_iterated(self, leading: int | None) -> bool:
+        """Above 512 numbers of state, and where it is asked for; an architecture's own algebra needs no iteration."""
+        kind = type(self._model)
+        own = self._accelerated and kind.jacobian_eigenvalues is not Recurrence.jacobian_eigenvalues
+        return (self.size > LARGEST_DENSE and not own) or leading is not None
+
+    def eigenvalues(self, step: int, leading: int | None = None) -> Spectrum:
+        """By the architecture's own algebra where it has one."""
+        blocks = self.blocks(step - 1, step).at(0)
+        if self.is_iterated(leading):
+            return Spectrum.simple(leading_eigenvalues(blocks.dense(), leading or DEFAULT_LEADING))
+        if not self._accelerated:
+            return Spectrum.simple(dense_eigenvalues(blocks.dense()))
+        return Spectrum.simple(self._model.jacobian_eigenvalues(blocks, step))
+
+    def singular_values(self, step: int, leading: int | None = None) -> Spectrum:
+        """By the architecture's own algebra where it has one."""
+        blocks = self.blocks(step - 1, step).at(0)
+        if self.is_iterated(leading):
+            return Spectrum.simple(leading_singular_values(blocks.dense(), leading or DEFAULT_LEADING))
+        if not self._accelerated:
+            return Spectrum.simple(dense_singular_values(blocks.dense()))
+        return Spectrum.simple(self._model.jacobian_singular_values(blocks, step))
+
+    def matrix(self, step: int) -> Tensor:
+        """All blocks."""
+        return self.blocks(step - 1, step).dense()[0]
+
+
+def _cut(dense: Tensor, spec: tuple[Block, ...]) -> BlockMatrix:
+    """A dense matrix by blocks, views of it."""
+    sizes = [block.size for block in spec]
+    full = {
+        (row.name, column.name): part
+        for row, rows in zip(spec, dense.split(sizes, dim=-2), strict=True)
+        for column, part in zip(spec, rows.split(sizes, dim=-1), strict=True)
+    }
+    return BlockMatrix(spec, full, {}, tuple(dense.shape[:-2]))

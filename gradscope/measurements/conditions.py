@@ -1,0 +1,66 @@
+"""The conditions under which a model is measured: inputs that fit it, repeatable answers, full precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.model import Model
+from gradscope.contract.modes import check_modes
+from gradscope.dynamics.linearize import Linearization, linearize
+from gradscope.errors import UsageError
+
+
+def check_shape(x: Tensor) -> None:
+    """Raises :class:`UsageError` unless x is ``(batch, length, input_size)``."""
+    if x.dim() != 3:
+        raise UsageError(f"Inputs should be (batch, length, input_size), but their shape is {tuple(x.shape)}.")
+
+
+def as_model_input(model: Model, x: Tensor) -> Tensor:
+    """The inputs in the model's dtype and on its device.
+
+    Raises:
+        UsageError: Another number of features, or values that are not finite.
+    """
+    if x.shape[2] != model.input_size:
+        raise UsageError(f"The model reads {model.input_size} features, but the inputs have {x.shape[2]}.")
+    like = next(model.parameters(), x)
+    x = x.detach().to(device=like.device, dtype=like.dtype.to_real() if like.is_complex() else like.dtype)
+    if not bool(torch.isfinite(x).all()):
+        raise UsageError("The inputs hold NaN or infinite values.")
+    return x
+
+
+def linearized(model: Model, x: Tensor) -> Linearization:
+    """A recurrent model linearised along inputs that are checked first.
+
+    Raises:
+        UsageError: Inputs that do not fit.
+        Unmeasurable: Dropout or batch norm in training mode.
+        NoRecurrentState: The model has no recurrent state.
+    """
+    check_shape(x)
+    check_modes(model)
+    with exact_matrix_products():
+        return linearize(model, as_model_input(model, x))
+
+
+def overflow_step(linearization: Linearization) -> int | None:
+    """The first step after which some state is NaN or infinite; None where there is none."""
+    found = [trajectory.first_non_finite() for trajectory in linearization.recurrences]
+    return min((step for step in found if step is not None), default=None)
+
+
+@contextmanager
+def exact_matrix_products() -> Iterator[None]:
+    """TF32 off while measuring."""
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn

@@ -1,0 +1,109 @@
+"""Products ∂s_T/∂s_t of the state Jacobians: what the whole way back through time does to a gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.model import Model
+from gradscope.dynamics.linearize import Linearization
+from gradscope.errors import UsageError
+from gradscope.measurements.conditions import exact_matrix_products, linearized, overflow_step
+
+
+@dataclass(frozen=True)
+class JacobianProducts:
+    """Of ∂s_T/∂s_t = J_T ⋯ J_{t+1}, the whole state.
+
+    Attributes:
+        length: T.
+        lags: T − t, ascending.
+        log10_largest_singular_value: The 2-norm, ``(batch, lags)`` float64.
+        log10_smallest_singular_value: Shaped alike; −inf for a product that is singular by construction, NaN where it
+            is rounding.
+        log10_frobenius_norm: Shaped alike.
+        overflow_step: The step from which on states are not finite, and the norms NaN; None for none.
+    """
+
+    length: int
+    lags: tuple[int, ...]
+    log10_largest_singular_value: Tensor
+    log10_smallest_singular_value: Tensor
+    log10_frobenius_norm: Tensor
+    overflow_step: int | None
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """T of each product."""
+        return tuple(self.length - lag for lag in self.lags)
+
+    @property
+    def stable_rank(self) -> Tensor:
+        """‖·‖_F² / ‖·‖₂², ``(batch, lags)``: how many directions share the gain."""
+        return 10.0 ** (2 * (self.log10_frobenius_norm - self.log10_largest_singular_value))
+
+
+def jacobian_products(model: Model, x: Tensor, lags: Sequence[int] | None = None) -> JacobianProducts:
+    """Norms of ∂s_T/∂s_t for all t, exact at any length by scaled arithmetic.
+
+    ‖(∂s_T/∂s_t)ᵀ g‖ is the gradient at s_t of a loss whose gradient at s_T is g: it lies between the smallest and the
+    largest singular value times ‖g‖. The smallest one comes from the product of the inverses.
+
+    Args:
+        model: A recurrent model.
+        x: Inputs, ``(batch, length, input_size)``.
+        lags: Which T − t, from 1 to T; all by default.
+
+    Returns:
+        Singular values and norms as log10.
+
+    Raises:
+        NoRecurrentState: The model has no recurrent state (a transformer, a sequence module).
+        UsageError: Lags outside the sequence, or inputs that do not fit.
+
+    Cost:
+        O(T n³) for a dense J_t, O(T n) for a diagonal one; memory of a few matrices.
+
+    Example:
+        >>> import gradscope
+        >>> model = gradscope.build("linear-rnn", input_size=1, hidden_size=4, init="orthogonal", radius=0.5)
+        >>> x = gradscope.make_inputs("white", batch=1, length=1001, input_size=1)
+        >>> products = gradscope.jacobian_products(model, x)
+        >>> round(float(products.log10_smallest_singular_value[0, 999]), 2)  # 1000 log10(1/2)
+        -301.03
+    """
+    linearization = linearized(model, x)
+    return products_of(linearization, checked_lags(lags, linearization.length))
+
+
+def products_of(linearization: Linearization, lags: Sequence[int]) -> JacobianProducts:
+    """:func:`jacobian_products` along a trajectory that is at hand."""
+    overflow = overflow_step(linearization)
+    if overflow is not None:
+        nothing = torch.full((linearization.recurrences[0].batch, len(lags)), math.nan, dtype=torch.float64)
+        return JacobianProducts(linearization.length, tuple(lags), nothing, nothing, nothing, overflow)
+    with exact_matrix_products():
+        parts = [part.product_norms(lags) for part in linearization.coupled]
+    largest = torch.stack([part.log10_largest_singular_value for part in parts]).amax(0)
+    smallest = torch.stack([part.log10_smallest_singular_value for part in parts]).amin(0)
+    squares = torch.stack([part.log10_frobenius_norm for part in parts]) * (2 * math.log(10))
+    frobenius = torch.logsumexp(squares, dim=0) / (2 * math.log(10))
+    return JacobianProducts(linearization.length, parts[0].lags, largest.mT, smallest.mT, frobenius.mT, None)
+
+
+def checked_lags(lags: Sequence[int] | None, length: int) -> tuple[int, ...]:
+    """Lags in ascending order, all of them by default.
+
+    Raises:
+        UsageError: None, or one outside the sequence.
+    """
+    if lags is None:
+        return tuple(range(1, length + 1))
+    asked = sorted({int(lag) for lag in lags})
+    if not asked or asked[0] < 1 or asked[-1] > length:
+        raise UsageError(f"Lags should lie from 1 to {length}, the length of the sequence, but {list(lags)} was given.")
+    return tuple(asked)

@@ -1,0 +1,44 @@
+"""The dense state Jacobian of one step, for those who want it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.model import Model
+from gradscope.measurements.conditions import exact_matrix_products, linearized
+from gradscope.measurements.jacobian_spectrum import checked_steps
+
+
+def state_jacobian(model: Model, x: Tensor, step: int) -> Tensor:
+    """J_t = ∂s_t/∂s_{t−1} at one step of the trajectory that an input drives.
+
+    The state is one vector: layer after layer, branch after branch, block after block, complex numbers as pairs.
+
+    Args:
+        model: A recurrent model.
+        x: Inputs, ``(batch, length, input_size)``.
+        step: t, from 1 to the length.
+
+    Returns:
+        ``(batch, n, n)`` float64 on the CPU.
+
+    Raises:
+        NoRecurrentState: The model has no recurrent state (a transformer, a sequence module).
+        UsageError: A step outside the sequence, or inputs that do not fit.
+
+    Cost:
+        A forward pass up to the step; n² numbers.
+
+    Example:
+        >>> import gradscope
+        >>> model = gradscope.build("linear-rnn", input_size=1, hidden_size=4)
+        >>> x = gradscope.make_inputs("white", batch=1, length=3, input_size=1)
+        >>> bool((gradscope.state_jacobian(model, x, step=2)[0] == model.A).all())
+        True
+    """
+    (step,) = checked_steps([step], x.shape[1] if x.dim() == 3 else step)
+    linearization = linearized(model, x[:, :step])
+    with exact_matrix_products():
+        parts = [part.matrix(step) for part in linearization.coupled]
+    return torch.stack([torch.block_diag(*blocks) for blocks in zip(*parts, strict=True)])

@@ -1,0 +1,111 @@
+"""The temporal Jacobian ∂y_T/∂x_t: how the last output sees each input, for every model alike."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.model import Model
+from gradscope.contract.modes import check_modes
+from gradscope.contract.probe import check_answers
+from gradscope.contract.sequence import SequenceModel
+from gradscope.dynamics.adjoint import Cotangents, Wants
+from gradscope.dynamics.linearize import linearize, segment_steps
+from gradscope.dynamics.scaled import Scaled
+from gradscope.dynamics.segments import Segment
+from gradscope.errors import Unmeasurable
+from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
+
+PROBE_STEPS = 8
+SMALLEST_SEGMENT = 4
+
+
+@dataclass(frozen=True)
+class TemporalJacobian:
+    """Singular values of the blocks ∂y_T/∂x_t, one for each lag T − t = 0 … T − 1.
+
+    Attributes:
+        length: T.
+        log10_singular_values: ``(batch, lags, min(output_size, input_size))`` float64, descending; −inf for zeros.
+        log10_frobenius_norm: ``(batch, lags)``.
+    """
+
+    length: int
+    log10_singular_values: Tensor
+    log10_frobenius_norm: Tensor
+
+
+def temporal_jacobian(model: Model, x: Tensor) -> TemporalJacobian:
+    """Singular values of ∂y_T/∂x_t for every t, exact at any length for a recurrent model.
+
+    What the state Jacobian's spectrum is for a recurrence, this is for every model: attention and convolutions too.
+
+    Args:
+        model: Any model.
+        x: Inputs, ``(batch, length, input_size)``.
+
+    Returns:
+        The singular values as log10.
+
+    Raises:
+        Unmeasurable: A model that cannot be measured as it is, or a block that is not finite.
+
+    Cost:
+        One reverse pass for each output feature (together for a recurrent model), and T small decompositions.
+
+    Example:
+        >>> import gradscope
+        >>> model = gradscope.build("linear-rnn", input_size=2, hidden_size=2, init="orthogonal", radius=0.1)
+        >>> x = gradscope.make_inputs("white", batch=1, length=400, input_size=2)
+        >>> norms = gradscope.temporal_jacobian(model, x).log10_frobenius_norm[0]
+        >>> round(float(norms[399] - norms[0]), 2)  # 399 factors of 1/10
+        -399.0
+    """
+    check_shape(x)
+    check_modes(model)
+    x = as_model_input(model, x)
+    with exact_matrix_products():
+        blocks = _of_sequence(model, x) if isinstance(model, SequenceModel) else _of_recurrent(model, x)
+    common = blocks.exponent.amax(-1)  # rows of one block at one exponent
+    matrices = blocks.at(common.unsqueeze(-1)).to("cpu", torch.float64)
+    if not bool(torch.isfinite(matrices).all()):
+        raise Unmeasurable("The temporal Jacobian is not finite; the forward or the backward pass overflows.")
+    scale = common.cpu().double() * math.log10(2)
+    values = torch.log10(torch.linalg.svdvals(matrices)) + scale.unsqueeze(-1)
+    frobenius = torch.log10(torch.linalg.matrix_norm(matrices)) + scale
+    return TemporalJacobian(x.shape[1], values.flip(0).transpose(0, 1), frobenius.flip(0).transpose(0, 1))
+
+
+def _of_recurrent(model: Model, x: Tensor) -> Scaled:
+    """Unit vectors of y_T are pulled back together, as if they were lengths; rows ``(length, batch, output_size)``."""
+    linearization = linearize(model, x)
+    length, rows = linearization.length, model.output_size
+    size = max(SMALLEST_SEGMENT, segment_steps(linearization) // rows)
+    eye = torch.eye(rows, dtype=x.dtype, device=x.device).unsqueeze(1).expand(-1, len(x), -1)
+    found: list[Scaled] = []
+    with torch.no_grad():
+        walk = linearization.adjoint(Wants(frozenset(), inputs=True))
+        for stop in range(length, 0, -size):
+            cotangents = Cotangents(last=Scaled.of(eye.contiguous(), 2)) if stop == length else Cotangents()
+            pulled = walk.pull(Segment(max(0, stop - size), stop, rows), cotangents).inputs
+            assert pulled is not None
+            found.append(pulled)
+    mantissa = torch.cat([part.mantissa for part in reversed(found)])
+    exponent = torch.cat([part.exponent for part in reversed(found)])
+    return Scaled(mantissa.transpose(1, 2), exponent.transpose(1, 2))
+
+
+def _of_sequence(model: SequenceModel, x: Tensor) -> Scaled:
+    """One backward pass for each output feature."""
+    check_answers(model, x[:2, :PROBE_STEPS])
+    with torch.enable_grad():
+        leaf = x.clone().requires_grad_()
+        outputs = model(leaf)[:, -1]
+        rows = [
+            torch.autograd.grad(outputs[:, index].sum(), leaf, retain_graph=True)[0]
+            for index in range(outputs.shape[-1])
+        ]
+    return Scaled.of(torch.stack(rows, dim=2).transpose(0, 1), 3)

@@ -1,0 +1,35 @@
+"""From Lyapunov exponents to a verdict on a recurrence, and whether its one-step spectral radius agrees."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+Stability = Literal["contracting", "marginal", "expanding", "unknown"]
+
+SIGNIFICANT = 2.0  # standard errors
+
+
+def stability(exponent_nats_per_step: float, standard_error: float, length: int) -> Stability:
+    """What a recurrence does to perturbations over a sequence.
+
+    Marginal: the largest Lyapunov exponent is within two standard errors of 0, or so small that it changes a
+    perturbation by less than a factor of e over the whole length.
+
+    Args:
+        exponent_nats_per_step: The largest exponent; −inf for a recurrence that forgets everything.
+        standard_error: Its standard error; NaN counts as 0.
+        length: Steps of the sequence.
+    """
+    if math.isnan(exponent_nats_per_step):
+        return "unknown"
+    error = 0.0 if math.isnan(standard_error) else standard_error
+    if abs(exponent_nats_per_step) <= max(SIGNIFICANT * error, 1 / length):
+        return "marginal"
+    return "expanding" if exponent_nats_per_step > 0 else "contracting"
+
+
+def radius_stability(spectral_radius: float, length: int) -> Stability:
+    """What the one-step spectral radius would say if every step were the same."""
+    exponent = math.log(spectral_radius) if spectral_radius > 0 else spectral_radius - math.inf
+    return stability(exponent, 0.0, length)
