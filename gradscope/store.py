@@ -14,13 +14,15 @@ import pandas as pd
 
 from gradscope.errors import UsageError
 from gradscope.sweep.cell import Cell
-from gradscope.sweep.result import GRADIENT_COLUMNS, SUMMARY_COLUMNS, CellResult
+from gradscope.sweep.result import REQUIRED, SUMMARY, TABLES, CellResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCHEMA_VERSION = 1
-GRADIENTS, SUMMARY, RUN, CELLS = "gradients.csv", "summary.csv", "run.json", "cells"
+RUN, CELLS = "run.json", "cells"
+
+Frames = dict[str, pd.DataFrame]  # name of a table to its rows
 NOT_A_NUMBER = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -39,14 +41,26 @@ def prepare_folder(folder: Path) -> None:
         raise UsageError(f"--out {folder} cannot be written: {error.strerror or error}; name another folder.") from None
 
 
-def frames(results: tuple[CellResult, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The two tables of a run: gradients and summary."""
-    columns: dict[str, list[Any]] = {name: [] for name in GRADIENT_COLUMNS}
-    for result in results:
-        for name in GRADIENT_COLUMNS:
-            columns[name] += result.gradients[name]
-    rows = [row for result in results for row in result.summary]
-    return pd.DataFrame(columns, columns=list(GRADIENT_COLUMNS)), pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+def frames(results: tuple[CellResult, ...], command: str) -> Frames:
+    """The tables of a run."""
+    found: Frames = {}
+    for name, columns in TABLES[command].items():
+        if name == SUMMARY:
+            rows = [row for result in results for row in result.summary]
+            found[name] = pd.DataFrame(rows, columns=list(columns))
+        else:
+            joined = {column: [v for result in results for v in result.tables[name][column]] for column in columns}
+            found[name] = pd.DataFrame(joined, columns=list(columns))
+    return found
+
+
+def write_frames(folder: Path, tables: Frames) -> None:
+    """Each table as ``name.csv``; an empty one is left out, but for the summary."""
+    for name, frame in tables.items():
+        if len(frame) or name == SUMMARY:
+            write_frame(frame, folder / f"{name}.csv")
+        else:
+            (folder / f"{name}.csv").unlink(missing_ok=True)
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
@@ -98,35 +112,51 @@ def write_figure(figure: Figure, path: Path) -> None:
         part.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
-def write_pictures(folder: Path, gradients: pd.DataFrame, summary: pd.DataFrame) -> None:
-    """Draws the comparison's pictures."""
-    from gradscope.report.plots import plot_gradient_norms, plot_length_sweep
+def write_pictures(folder: Path, command: str, tables: Frames) -> list[str]:
+    """Draws the command's pictures; returns their names."""
+    from gradscope.report.pictures import PICTURES
 
-    write_figure(plot_gradient_norms(gradients, summary), folder / "gradient_norms")
-    write_figure(plot_length_sweep(summary), folder / "length_sweep")
+    pictures = PICTURES[command](tables)
+    for name, figure in pictures.items():
+        write_figure(figure, folder / name)
+    return list(pictures)
 
 
-def read_frames(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The two tables of an earlier run.
+def read_frames(folder: Path) -> tuple[str, Frames]:
+    """The command and the tables of an earlier run.
 
     Raises:
         UsageError: The folder does not hold them.
     """
-    found = []
-    for name, columns in ((GRADIENTS, GRADIENT_COLUMNS), (SUMMARY, SUMMARY_COLUMNS)):
-        if not (folder / name).is_file():
-            raise UsageError(f"{folder} has no {name}; name a folder that gradscope compare --out has written.")
+    command = _command_of(folder)
+    found: Frames = {}
+    for name, columns in TABLES[command].items():
+        path = folder / f"{name}.csv"
+        if not path.is_file() and name not in REQUIRED[command]:
+            found[name] = pd.DataFrame(columns=list(columns))
+            continue
+        if not path.is_file():
+            raise UsageError(f"{folder} has no {name}.csv; name a folder that gradscope {command} --out has written.")
         try:
-            frame = pd.read_csv(folder / name)
+            frame = pd.read_csv(path)
         except (ValueError, UnicodeDecodeError):
-            raise UsageError(f"{folder / name} is no table that gradscope has written.") from None
+            raise UsageError(f"{path} is no table that gradscope has written.") from None
         missing = [column for column in columns if column not in frame.columns]
         if missing:
-            raise UsageError(f"{folder / name} lacks the columns {', '.join(missing)}.")
+            raise UsageError(f"{path} lacks the columns {', '.join(missing)}.")
         if frame.empty:
-            raise UsageError(f"{folder / name} has no rows, so there is nothing to draw.")
-        found.append(frame)
-    return found[0], found[1]
+            raise UsageError(f"{path} has no rows, so there is nothing to draw.")
+        found[name] = frame
+    return command, found
+
+
+def _command_of(folder: Path) -> str:
+    """What wrote a folder, from its ``run.json``; a comparison where there is none."""
+    try:
+        command = json.loads((folder / RUN).read_text(encoding="utf-8"))["command"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "compare"
+    return command if command in TABLES else "compare"
 
 
 def content_hash(path: str) -> str:

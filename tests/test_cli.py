@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from gradscope import __version__, store
-from gradscope.cli import comparison
+from gradscope.cli import execution
 from gradscope.cli.main import run
 from gradscope.config.settings import COMPARE
 from gradscope.sweep import Cell, CellResult, run_cell
@@ -249,7 +249,7 @@ def test_an_unwritable_out_is_refused_before_measuring(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("kept")
-    monkeypatch.setattr(comparison, "run_sweep", lambda *_, **__: pytest.fail("it measured"))
+    monkeypatch.setattr(execution, "run_sweep", lambda *_, **__: pytest.fail("it measured"))
     assert "cannot be written" in refused([*COMPARE_SMALL, "--out", str(tmp_path / "file")], capsys)
     assert (tmp_path / "file").read_text() == "kept"
 
@@ -311,7 +311,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, capsys: Captured, monkeyp
         ran.append(cell.label)
         return run_cell(cell)
 
-    monkeypatch.setattr(comparison, "run_cell", stops_at_the_second)
+    monkeypatch.setattr(execution, "run_cell", stops_at_the_second)
     arguments = [*COMPARE_SMALL, "--out", str(tmp_path)]
     assert run(arguments) == 130
     assert "Interrupted after 1 of 2 cells; go on with --resume." in capsys.readouterr().err

@@ -24,7 +24,8 @@ CELLS = plan_comparison(compare_configuration(GIVEN, folder=Path())).cells
 
 @pytest.fixture(scope="module")
 def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
-    return store.frames(run_sweep(CELLS).results)
+    found = store.frames(run_sweep(CELLS).results, "compare")
+    return found["gradients"], found["summary"]
 
 
 def test_the_tables_have_the_agreed_columns(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
@@ -39,12 +40,13 @@ def test_files_read_back_to_the_same_numbers(tmp_path: Path, tables: tuple[pd.Da
     gradients, summary = tables[0], tables[1].copy()
     special = [math.inf, -math.inf, math.nan, -4575.70330, 5000.123456789012, 1 / 3, -1e-300, 0.1]
     summary["log10_norm_step_1"] = special
-    store.write_frame(gradients, tmp_path / store.GRADIENTS)
-    store.write_frame(summary, tmp_path / store.SUMMARY)
-    read_gradients, read_summary = store.read_frames(tmp_path)
+    store.write_frames(tmp_path, {"gradients": gradients, "summary": summary})
+    command, read = store.read_frames(tmp_path)
+    read_gradients, read_summary = read["gradients"], read["summary"]
+    assert command == "compare"
     pd.testing.assert_frame_equal(read_gradients, gradients, check_exact=True)
     np.testing.assert_array_equal(read_summary["log10_norm_step_1"], special)
-    text = (tmp_path / store.SUMMARY).read_text()
+    text = (tmp_path / "summary.csv").read_text()
     assert ",inf," in text
     assert ",-inf," in text
     assert ",nan," in text
@@ -64,7 +66,7 @@ def test_a_kept_cell_comes_back_as_it_was(tmp_path: Path) -> None:
     store.CellStore(tmp_path, resume=False).keep(cell, result)
     kept = store.CellStore(tmp_path, resume=True).recall(cell)
     assert kept is not None
-    assert kept.gradients == result.gradients
+    assert kept.tables == result.tables
     pd.testing.assert_frame_equal(pd.DataFrame(kept.summary), pd.DataFrame(result.summary), check_exact=True)
     assert store.CellStore(tmp_path, resume=True).recall(replace(cell, seed=9)) is None
 
@@ -95,11 +97,11 @@ def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_pictures_are_drawn_from_the_files(tmp_path: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    store.write_pictures(tmp_path, *tables)
+    store.write_pictures(tmp_path, "compare", dict(zip(("gradients", "summary"), tables, strict=True)))
     names = {file.name for file in tmp_path.iterdir()}
     assert names == {"gradient_norms.png", "gradient_norms.svg", "length_sweep.png", "length_sweep.svg"}
     first = {file.name: file.read_bytes() for file in tmp_path.glob("*.svg")}
-    store.write_pictures(tmp_path, *tables)
+    store.write_pictures(tmp_path, "compare", dict(zip(("gradients", "summary"), tables, strict=True)))
     assert {file.name: file.read_bytes() for file in tmp_path.glob("*.svg")} == first
 
 
@@ -107,14 +109,14 @@ def test_folders_that_cannot_be_read(tmp_path: Path, tables: tuple[pd.DataFrame,
     with pytest.raises(UsageError, match=r"has no gradients\.csv"):
         store.read_frames(tmp_path)
     gradients, summary = tables
-    store.write_frame(gradients, tmp_path / store.GRADIENTS)
-    store.write_frame(summary.drop(columns=["verdict", "status"]), tmp_path / store.SUMMARY)
+    store.write_frame(gradients, tmp_path / "gradients.csv")
+    store.write_frame(summary.drop(columns=["verdict", "status"]), tmp_path / "summary.csv")
     with pytest.raises(UsageError, match=r"summary\.csv lacks the columns verdict, status"):
         store.read_frames(tmp_path)
-    store.write_frame(summary.head(0), tmp_path / store.SUMMARY)
+    store.write_frame(summary.head(0), tmp_path / "summary.csv")
     with pytest.raises(UsageError, match=r"summary\.csv has no rows"):
         store.read_frames(tmp_path)
-    (tmp_path / store.SUMMARY).write_bytes(b"\xff\xfe\x00\x80")
+    (tmp_path / "summary.csv").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(UsageError, match=r"summary\.csv is no table"):
         store.read_frames(tmp_path)
 

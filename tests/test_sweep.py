@@ -20,7 +20,7 @@ from gradscope.store import CellStore
 from gradscope.sweep import Cell, CellResult, run_cell, run_sweep
 from gradscope.sweep.checkpoint import load_checkpoint
 from gradscope.sweep.device import resolve_device
-from gradscope.sweep.result import GRADIENT_COLUMNS, SUMMARY_COLUMNS
+from gradscope.sweep.result import GRADIENT_COLUMNS, SUMMARY_COLUMNS, blank_tables
 
 SMALL = {"hidden_size": "5", "input_size": "3", "batch": "2", "seeds": "1", "device": "cpu", "dtype": "float64"}
 
@@ -72,10 +72,11 @@ def test_a_cell_is_plain_data_and_its_result_survives_json() -> None:
     cell = one_cell()
     assert json.loads(json.dumps(asdict(cell)))["architecture"] == "rnn"
     result = run_cell(cell)
-    assert set(result.gradients) == set(GRADIENT_COLUMNS)
+    gradients = result.tables["gradients"]
+    assert set(gradients) == set(GRADIENT_COLUMNS)
     assert all(set(row) == set(SUMMARY_COLUMNS) for row in result.summary)
-    assert len({len(values) for values in result.gradients.values()}) == 1
-    assert {type(value) for values in result.gradients.values() for value in values} <= {str, int, float}
+    assert len({len(values) for values in gradients.values()}) == 1
+    assert {type(value) for values in gradients.values() for value in values} <= {str, int, float}
     assert {type(value) for row in result.summary for value in row.values()} <= {str, int, float, bool}
 
 
@@ -90,13 +91,14 @@ def test_a_cell_measures_what_the_library_measures() -> None:
 
 
 def test_gradient_rows_hold_every_component() -> None:
-    frame = pd.DataFrame(run_cell(one_cell(arch="lstm")).gradients)
+    frame = pd.DataFrame(run_cell(one_cell(arch="lstm")).tables["gradients"])
     assert set(frame["component"]) == {"h", "c", "x", "<state>"}
     assert (frame["step"] + frame["steps_back"] == frame["length"]).all()
 
 
 def test_about_64_lags_are_kept_or_every_step() -> None:
-    sampled, every = (pd.DataFrame(run_cell(one_cell(lengths="300", every_step=e)).gradients) for e in (False, True))
+    results = [run_cell(one_cell(lengths="300", every_step=e)) for e in (False, True)]
+    sampled, every = (pd.DataFrame(result.tables["gradients"]) for result in results)
     sampled, every = (frame[frame["component"] == "h"] for frame in (sampled, every))
     assert 40 <= len(sampled) <= 66
     assert {0, 299} <= set(sampled["steps_back"])
@@ -229,7 +231,7 @@ class Counted:
             raise KeyboardInterrupt
         self.ran.append(cell.label)
         row = dict.fromkeys(SUMMARY_COLUMNS, -math.inf) | {"arch": cell.label, "status": "ok"}
-        return CellResult({name: [] for name in GRADIENT_COLUMNS}, [row])
+        return CellResult(blank_tables("compare"), [row])
 
 
 def test_an_interrupted_sweep_keeps_what_is_finished_and_goes_on_from_there(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gradscope import __version__
-from gradscope.cli import catalogue_commands, compare_command
+from gradscope.cli import catalogue_commands, compare_command, file_commands, spectrum_command
 from gradscope.errors import GradscopeError
 
 # typer carries click inside and shows its errors in a box; their class is BadParameter's ancestor.
@@ -20,7 +20,7 @@ app = typer.Typer(
     name="gradscope",
     help="Does my gradient survive the trip back through time, and why?",
     epilog="Examples: gradscope compare · gradscope compare --arch lstm,rrn,lru --lengths 10..1000 --out results · "
-    "gradscope list · gradscope explain lstm",
+    "gradscope spectrum --arch lstm,rrn,lru --out results · gradscope list · gradscope explain lstm",
     invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -45,8 +45,8 @@ def _root(
         typer.echo(context.get_help())
 
 
-compare_command.register(app)
-catalogue_commands.register(app)
+for commands in (compare_command, spectrum_command, file_commands, catalogue_commands):
+    commands.register(app)
 
 
 def main() -> None:

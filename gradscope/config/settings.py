@@ -1,9 +1,9 @@
-"""The options of ``gradscope compare``: one table for the command line, the TOML files and the help."""
+"""The options of the commands: one table each for the command line, the TOML files and the help."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from gradscope.config import values
 from gradscope.config.architectures import parse_architectures
 from gradscope.config.inputs import parse_input
 from gradscope.config.lengths import parse_lengths
+from gradscope.config.steps import parse_steps
 
 MATCHES = ("hidden", "parameters", "state")
 LOSSES = ("last", "mean", "last-probe")
@@ -55,7 +56,7 @@ def _choice(kind: str, choices: tuple[str, ...]) -> Reader:
 
 _count, _seed, _flag = _plain(values.whole_number), _plain(values.seed_number), _plain(values.yes_or_no)
 _positive, _word = _plain(values.positive_number), _plain(values.word)
-_WHAT, _MODEL, _INPUT, _MEASURE, _WHERE, _RESULT = "What to compare", "Models", "Input", "Measurement", "Run", "Results"
+_WHAT, _MODEL, _INPUT, _MEASURE, _WHERE, _RESULT = "What to measure", "Models", "Input", "Measurement", "Run", "Results"
 
 COMPARE: dict[str, Setting] = {
     "arch": Setting(
@@ -125,4 +126,48 @@ COMPARE: dict[str, Setting] = {
     "every_step": Setting(_flag, False, "", _RESULT, "Every step in gradients.csv, not about 64 lags per length."),
     "resume": Setting(_flag, False, "", _RESULT, "Go on from what an interrupted run left in --out."),
     "quiet": Setting(_flag, False, "", _RESULT, "No progress and no messages on stderr."),
+}
+
+_SHARED = ("hidden_size", "num_layers", "match", "checkpoint", "input", "data", "input_size")
+
+SPECTRUM: dict[str, Setting] = {
+    "arch": COMPARE["arch"],
+    "length": Setting(_count, "200", "T", _WHAT, "Steps of the sequence that drives the recurrence."),
+    "steps": Setting(
+        lambda shown, value, folder: parse_steps(shown, values.joined_words(shown, value)),
+        "every:20",
+        "SPEC",
+        _WHAT,
+        "At which steps J_t is decomposed: 10,50,200; every:20; last.",
+    ),
+    "lyapunov": Setting(
+        _plain(values.count_or_all), "all", "K|all", _WHAT, "How many leading Lyapunov exponents of each layer."
+    ),
+    "warm_up": Setting(
+        _plain(lambda shown, value: values.whole_number(shown, value, minimum=0)),
+        "50",
+        "W",
+        _WHAT,
+        "Steps before the exponents are measured; a period that does not fit makes it longer.",
+    ),
+    "temporal": Setting(
+        _flag, False, "", _WHAT, "Also the temporal Jacobian ∂y_T/∂x_t, of every architecture (slower)."
+    ),
+    "no_products": Setting(_flag, False, "", _WHAT, "Leave out the products ∂s_T/∂s_t."),
+    "leading": Setting(
+        _count,
+        None,
+        "K",
+        _WHAT,
+        "Only the K leading eigenvalues and singular values, by iteration; 16 for dense states above 512 numbers.",
+    ),
+    **{name: COMPARE[name] for name in _SHARED},
+    "batch": replace(COMPARE["batch"], default="1"),
+    **{name: COMPARE[name] for name in ("seeds", "seed", "device")},
+    "dtype": replace(COMPARE["dtype"], default="float64"),
+    "threads": COMPARE["threads"],
+    "max_memory": replace(COMPARE["max_memory"], help="Refuse models that need more memory than this."),
+    **{name: COMPARE[name] for name in ("format", "out")},
+    "every_step": replace(COMPARE["every_step"], help="Products at every lag of sequences above 2000 steps."),
+    **{name: COMPARE[name] for name in ("resume", "quiet")},
 }

@@ -6,10 +6,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from gradscope.config.settings import COMPARE, Setting
+from gradscope.config.settings import COMPARE, SPECTRUM, Setting
 from gradscope.errors import UnknownName, UsageError
 
-COMMANDS: dict[str, dict[str, Setting]] = {"compare": COMPARE}
+COMMANDS: dict[str, dict[str, Setting]] = {"compare": COMPARE, "spectrum": SPECTRUM}
 
 
 def read_toml(file: Path) -> tuple[str, dict[str, Any]]:

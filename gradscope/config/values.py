@@ -35,6 +35,19 @@ def seed_number(shown: str, value: object) -> int:
     return whole_number(shown, value, minimum=0, maximum=LARGEST_SEED)
 
 
+def count_or_all(shown: str, value: object) -> int:
+    """A whole number from 1 on; 0 stands for ``all``.
+
+    Raises:
+        UsageError: Neither.
+    """
+    if isinstance(value, str) and value.strip().lower() == "all":
+        return 0
+    if _number(value) is None:
+        raise UsageError(f"{shown} should be a whole number or all, but '{value}' was given.")
+    return whole_number(shown, value)
+
+
 def positive_number(shown: str, value: object) -> float:
     """A finite number above zero.
 

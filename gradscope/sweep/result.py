@@ -1,4 +1,4 @@
-"""What a cell gives back: rows of numbers and texts."""
+"""What a cell gives back: rows of numbers and texts, in the tables of its command."""
 
 from __future__ import annotations
 
@@ -42,9 +42,75 @@ SUMMARY_COLUMNS = (
     "parameters_stored",
     "exact_zeros",
 )
+_WHERE = ("arch", "seed", "sample")
+TABLES: dict[str, dict[str, tuple[str, ...]]] = {
+    "compare": {"gradients": GRADIENT_COLUMNS, "summary": SUMMARY_COLUMNS},
+    "spectrum": {
+        "eigenvalues": (*_WHERE, "step", "layer", "index", "real", "imag", "modulus", "multiplicity"),
+        "singular_values": (*_WHERE, "step", "layer", "index", "singular_value", "multiplicity"),
+        "period_eigenvalues": (*_WHERE, "step", "layer", "index", "period", "modulus_per_step", "angle_per_period"),
+        "steps": (
+            *_WHERE,
+            "step",
+            "spectral_radius",
+            "largest_singular_value",
+            "median_singular_value",
+            "smallest_singular_value",
+            "condition_number",
+            "henrici_departure",
+            "near_unit_share",
+            "memory_share",
+            "longest_time_constant",
+        ),
+        "lyapunov": (*_WHERE, "layer", "index", "exponent_nats_per_step", "standard_error"),
+        "products": (
+            *_WHERE,
+            "step",
+            "steps_back",
+            "log10_largest_singular_value",
+            "log10_smallest_singular_value",
+            "log10_frobenius_norm",
+            "stable_rank",
+        ),
+        "temporal": (
+            *_WHERE,
+            "step",
+            "steps_back",
+            "log10_largest_singular_value",
+            "log10_smallest_singular_value",
+            "log10_frobenius_norm",
+        ),
+        "summary": (
+            "arch",
+            "seed",
+            "state_size",
+            "spectral_radius",
+            "largest_singular_value",
+            "exp_lyapunov_max",
+            "exp_lyapunov_median",
+            "near_unit_share",
+            "longest_time_constant",
+            "verdict",
+            "status",
+            "length",
+            "lyapunov_max_nats_per_step",
+            "lyapunov_max_standard_error",
+            "period",
+            "radius_per_period",
+            "condition_number",
+            "henrici_departure",
+            "memory_share",
+        ),
+    },
+}
+SUMMARY = "summary"
+REQUIRED = {"compare": ("gradients", SUMMARY), "spectrum": (SUMMARY,)}  # tables without which a run cannot be read
 FAILED = "failed"
 UNKNOWN_VERDICT = "unknown"
-NOT_MEASURED = (FAILED, "non-finite", "underflow")  # statuses of rows whose numbers are not a measurement
+NO_RECURRENT_STATE = "no recurrent state"
+NOT_MEASURED = (FAILED, "non-finite", "underflow")  # how the statuses of rows begin that are not a measurement
+
+Table = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
@@ -52,14 +118,14 @@ class CellResult:
     """The outcome of one cell, in plain data.
 
     Attributes:
-        gradients: Column of ``gradients.csv`` to its values.
-        summary: One row of ``summary.csv`` per length, by column.
+        tables: Name of each of the command's tables but the summary to its columns.
+        summary: Rows of the summary, by column.
         notes: What the measurement did that its reader should know.
         failure: Why there are no numbers, one sentence; empty where there are.
         elapsed_seconds: How long it took.
     """
 
-    gradients: dict[str, list[Any]]
+    tables: dict[str, Table]
     summary: list[dict[str, Any]]
     notes: tuple[str, ...] = ()
     failure: str = ""
@@ -67,5 +133,11 @@ class CellResult:
 
     @property
     def is_measured(self) -> bool:
-        """Whether every length has numbers."""
-        return all(row["status"] not in NOT_MEASURED for row in self.summary)
+        """Whether every row of the summary has numbers, or none to have."""
+        return not any(str(row["status"]).startswith(NOT_MEASURED) for row in self.summary)
+
+
+def blank_tables(command: str) -> dict[str, Table]:
+    """The command's tables but the summary, without rows."""
+    tables = {name: columns for name, columns in TABLES[command].items() if name != SUMMARY}
+    return {name: {column: [] for column in columns} for name, columns in tables.items()}

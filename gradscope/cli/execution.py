@@ -1,46 +1,66 @@
-"""Runs a comparison and answers it."""
+"""Runs a command's sweep and answers it."""
 
 from __future__ import annotations
 
 import platform
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import typer
 
 from gradscope import __version__, store
 from gradscope.cli.console import Messages, fits_terminal, print_wide
-from gradscope.config.compare import CompareConfiguration
-from gradscope.plan import Plan, plan_comparison
+from gradscope.config.run import RunConfiguration
+from gradscope.plan import Plan
+from gradscope.sweep.result import SUMMARY
 from gradscope.sweep.run_cell import run_cell
 from gradscope.sweep.runner import SweepOutcome, run_sweep
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
 
 DONE, SOME_FAILED, INTERRUPTED = 0, 4, 130
+AnyConfiguration = TypeVar("AnyConfiguration", bound=RunConfiguration)
 
 
-def run_comparison(configuration: CompareConfiguration) -> int:
+@dataclass(frozen=True)
+class Answer:
+    """How a summary is shown to people.
+
+    Attributes:
+        table: A Rich table of a summary, with or without deviations over seeds.
+        markdown: The same as Markdown.
+        findings: What it says, in sentences.
+    """
+
+    table: Callable[[pd.DataFrame, bool], Table]
+    markdown: Callable[[pd.DataFrame], str]
+    findings: Callable[[pd.DataFrame], list[str]]
+
+
+def execute(configuration: AnyConfiguration, make_plan: Callable[[AnyConfiguration], Plan], answer: Answer) -> int:
     """Measures, writes the files, prints the result; returns the exit code."""
     started = time.perf_counter()
     messages = Messages(quiet=configuration.quiet)
     if configuration.threads is not None:
         torch.set_num_threads(configuration.threads)
-    plan = plan_comparison(configuration)
+    plan = make_plan(configuration)
     if configuration.out is not None:
         store.prepare_folder(configuration.out)
     for text in plan.messages:
         messages.say(text)
     outcome = _sweep(plan, configuration, messages)
     if outcome.results:
-        _answer(configuration, plan, outcome, time.perf_counter() - started, messages)
+        _report(configuration, plan, outcome, time.perf_counter() - started, messages, answer)
     return _exit_code(plan, outcome, configuration, messages)
 
 
-def _sweep(plan: Plan, configuration: CompareConfiguration, messages: Messages) -> SweepOutcome:
+def _sweep(plan: Plan, configuration: RunConfiguration, messages: Messages) -> SweepOutcome:
     memory = store.CellStore(configuration.out, resume=configuration.resume) if configuration.out else None
     with messages.progress(len(plan.cells), "Measuring") as advance:
         outcome = run_sweep(
@@ -53,51 +73,48 @@ def _sweep(plan: Plan, configuration: CompareConfiguration, messages: Messages) 
     return outcome
 
 
-def _answer(
-    configuration: CompareConfiguration, plan: Plan, outcome: SweepOutcome, elapsed_seconds: float, messages: Messages
+def _report(
+    configuration: RunConfiguration,
+    plan: Plan,
+    outcome: SweepOutcome,
+    elapsed_seconds: float,
+    messages: Messages,
+    answer: Answer,
 ) -> None:
-    gradients, summary = store.frames(outcome.results)
+    tables = store.frames(outcome.results, configuration.command)
     document = _run_document(configuration, plan, outcome, elapsed_seconds)
     if configuration.out is not None:
-        store.write_frame(gradients, configuration.out / store.GRADIENTS)
-        store.write_frame(summary, configuration.out / store.SUMMARY)
-        if len(gradients):
-            store.write_pictures(configuration.out, gradients, summary)
+        store.write_frames(configuration.out, tables)
         store.write_json(document, configuration.out / store.RUN)
+        if any(len(frame) for name, frame in tables.items() if name != SUMMARY):
+            store.write_pictures(configuration.out, configuration.command, tables)
         messages.say(f"Wrote {configuration.out}: tables, pictures and run.json.")
-    _print(configuration, summary, document)
+    _print(configuration, tables[SUMMARY], document, answer)
 
 
-def _print(configuration: CompareConfiguration, summary: pd.DataFrame, document: dict[str, Any]) -> None:
-    from gradscope.report.sentences import findings
-
-    options: dict[str, Any] = {"relative_to": configuration.relative_to, "clip_norm": configuration.clip_norm}
+def _print(configuration: RunConfiguration, summary: pd.DataFrame, document: dict[str, Any], answer: Answer) -> None:
     if configuration.format == "json":
         rows = summary.to_dict(orient="records")
-        typer.echo(store.json_text(document | {"findings": findings(summary), "summary": rows}))
+        typer.echo(store.json_text(document | {"findings": answer.findings(summary), "summary": rows}))
     elif configuration.format == "csv":
         typer.echo(summary.to_csv(index=False, na_rep="nan"), nl=False)
     elif configuration.format == "markdown":
-        from gradscope.report.tables import comparison_markdown
-
-        typer.echo(comparison_markdown(summary, **options) + "\n\n" + " ".join(findings(summary)))
+        typer.echo(answer.markdown(summary) + "\n\n" + " ".join(answer.findings(summary)))
     else:
-        from gradscope.report.tables import comparison_table
-
-        table = comparison_table(summary, **options)
-        print_wide(table if fits_terminal(table) else comparison_table(summary, deviations=False, **options))
-        typer.echo("\n".join(findings(summary)))
+        table = answer.table(summary, True)
+        print_wide(table if fits_terminal(table) else answer.table(summary, False))
+        typer.echo("\n".join(answer.findings(summary)))
 
 
 def _run_document(
-    configuration: CompareConfiguration, plan: Plan, outcome: SweepOutcome, elapsed_seconds: float
+    configuration: RunConfiguration, plan: Plan, outcome: SweepOutcome, elapsed_seconds: float
 ) -> dict[str, Any]:
     import numpy as np
     import pandas as pd
 
     return {
         "schema_version": store.SCHEMA_VERSION,
-        "command": "compare",
+        "command": configuration.command,
         "configuration": configuration.as_plain(),
         "hidden_sizes": {cell.label: cell.hidden_size for cell in plan.cells},
         "input_size": plan.cells[0].input_size,
@@ -120,7 +137,7 @@ def _run_document(
     }
 
 
-def _exit_code(plan: Plan, outcome: SweepOutcome, configuration: CompareConfiguration, messages: Messages) -> int:
+def _exit_code(plan: Plan, outcome: SweepOutcome, configuration: RunConfiguration, messages: Messages) -> int:
     if outcome.interrupted:
         done = f"Interrupted after {len(outcome.results)} of {len(plan.cells)} cells"
         again = "; go on with --resume" if configuration.out else "; with --out DIR a run can be resumed"

@@ -1,0 +1,7 @@
+"""From configurations to sweeps."""
+
+from gradscope.plan.cells import Plan
+from gradscope.plan.comparison import plan_comparison
+from gradscope.plan.spectrum import plan_spectrum
+
+__all__ = ["Plan", "plan_comparison", "plan_spectrum"]

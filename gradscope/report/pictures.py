@@ -1,0 +1,36 @@
+"""Which pictures belong to which command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from gradscope.report.plots import plot_gradient_norms, plot_length_sweep
+
+Frames = Mapping[str, pd.DataFrame]
+
+
+def _comparison(tables: Frames) -> dict[str, Figure]:
+    return {
+        "gradient_norms": plot_gradient_norms(tables["gradients"], tables["summary"]),
+        "length_sweep": plot_length_sweep(tables["summary"]),
+    }
+
+
+def _spectrum(tables: Frames) -> dict[str, Figure]:
+    from gradscope.report.spectrum_plots import plot_eigenvalues, plot_lyapunov, plot_products, plot_temporal
+
+    pictures: dict[str, Figure] = {}
+    if len(tables["eigenvalues"]):
+        pictures["eigenvalues"] = plot_eigenvalues(tables["eigenvalues"])
+        pictures["lyapunov"] = plot_lyapunov(tables["lyapunov"])
+    if len(tables["products"]):
+        pictures["products"] = plot_products(tables["products"])
+    if len(tables["temporal"]):
+        pictures["temporal"] = plot_temporal(tables["temporal"])
+    return pictures
+
+
+PICTURES: dict[str, Callable[[Frames], dict[str, Figure]]] = {"compare": _comparison, "spectrum": _spectrum}
