@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import gradscope
+from gradscope.architectures.gru import GRU
 from gradscope.architectures.lstm import LSTM
 from gradscope.architectures.rnn import RNN
 from gradscope.dynamics.chain import diagonals
@@ -14,7 +15,7 @@ from tests.models import inputs, small
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
-@pytest.mark.parametrize(("name", "cls"), [("lstm", LSTM), ("rnn", RNN)])
+@pytest.mark.parametrize(("name", "cls"), [("lstm", LSTM), ("rnn", RNN), ("gru", GRU)])
 def test_closed_forms_equal_autograd(name, cls, scale, monkeypatch):
     model, x = small(name), inputs(length=20) * scale
     (trajectory,) = gradscope.linearize(model, x).recurrences
@@ -30,4 +31,7 @@ def test_closed_forms_equal_autograd(name, cls, scale, monkeypatch):
             ours, theirs = getattr(mine, group), getattr(reference, group)
             assert ours.keys() == theirs.keys()
             for key in ours:
+                if (name, key) in (("gru", 2), ("gru", "a")):  # h − n of z's derivative cancels where both saturate
+                    assert (ours[key] - theirs[key]).abs().max() < 1e-15
+                    continue
                 assert torch.allclose(ours[key], theirs[key], rtol=1e-9, atol=1e-300), (mine.name, group, key)

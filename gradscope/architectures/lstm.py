@@ -25,9 +25,9 @@ def lstm_update(a: Gates, s: Mapping[str, Tensor], u: Prepared, node: Node) -> S
     return {"h": sigmoid(a[3] + u_o) * tanh(c), "c": c}
 
 
-def lstm_derivatives(z: Gates, s: Mapping[str, Tensor]) -> tuple[Derivatives, ...]:
-    """Diagonals of :func:`lstm_update`, z = a + u["a"]: a third of autograd's time, for nothing is allocated twice."""
-    z_i, z_f, z_g, z_o = z
+def lstm_derivatives(a: Tensor, u: Tensor, s: Mapping[str, Tensor]) -> tuple[Derivatives, ...]:
+    """Diagonals of :func:`lstm_update`: a third of autograd's time, for nothing is allocated twice."""
+    z_i, z_f, z_g, z_o = a.add_(u).chunk(4, dim=-1)
     i, f, o, g_half = torch.sigmoid(z_i), torch.sigmoid(z_f), torch.sigmoid(z_o), torch.sigmoid(2 * z_g)
     g = 2 * g_half - 1
     c = torch.addcmul(i * g, f, s["c"])

@@ -14,10 +14,11 @@ from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Prepared, State
 
 
-def tanh_derivatives(z: Gates, s: Mapping[str, Tensor]) -> tuple[Derivatives, ...]:
-    """The one diagonal of h_t = tanh z: sech² z."""
-    half = torch.sigmoid(2 * z[0])
-    return (Derivatives("h", {0: torch.sigmoid(-2 * z[0]).mul_(half).mul_(4)}, {}, {}),)
+def tanh_derivatives(a: Tensor, u: Tensor, s: Mapping[str, Tensor]) -> tuple[Derivatives, ...]:
+    """The one diagonal of h_t = tanh(a + u): sech²."""
+    z = a.add_(u)
+    half = torch.sigmoid(2 * z)
+    return (Derivatives("h", {0: torch.sigmoid(-2 * z).mul_(half).mul_(4)}, {}, {}),)
 
 
 class RNN(TorchCell):

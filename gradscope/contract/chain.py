@@ -7,7 +7,7 @@ diagonals, found for all steps at once; the adjoint then costs one matrix produc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch.nn.functional as F
@@ -34,18 +34,20 @@ class Derivatives:
 
     Attributes:
         name: The block.
-        gates: By the gate's number; those of u, which is added to the gates, are the same.
+        gates: By the gate's number.
         blocks: By block of the old state.
         nodes: By block of the new state computed earlier in the map.
+        u: By the number of the gate whose share of ``u["a"]`` it is, where that is not just added to the gate.
     """
 
     name: str
     gates: dict[int, Tensor]
     blocks: dict[str, Tensor]
     nodes: dict[str, Tensor]
+    u: dict[int, Tensor] = field(default_factory=dict)
 
 
-ClosedForm = Callable[[Gates, Mapping[str, Tensor]], tuple[Derivatives, ...]]
+ClosedForm = Callable[[Tensor, Tensor, Mapping[str, Tensor]], tuple[Derivatives, ...]]
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ class Stage:
         map: ``map(a, s, u, t, node)`` with the product split into gates ``a``, the state and the values of earlier
             stages ``s``; pointwise over hidden units; it uses no parameters (what it needs comes with ``u``).
             The last stage returns the new state; an earlier one the values that later stages use.
-        derivatives: The map's diagonals in closed form, ``derivatives(z, s)`` in the order of computation, for a last
-            stage with gates z = a + u["a"] where autograd's are too slow; tests hold them to autograd.
+        derivatives: The map's diagonals in closed form, ``derivatives(a, u, s)`` in the order of computation, where
+            autograd's are too slow; for a last stage whose map reads the whole product a, which it may overwrite, and
+            u = ``u["a"]``. Tests hold them to autograd.
     """
 
     input: str

@@ -80,8 +80,7 @@ def diagonals(model: ChainRecurrence, here: SegmentStates, *, with_u: bool) -> D
         gates.append(range(count, count + count_gates))
         count += count_gates
         if stage.derivatives is not None:
-            z = model.product(stage, values).add_(u["a"])
-            given = stage.derivatives(z.split(model.hidden_size, dim=-1), values)
+            given = stage.derivatives(model.product(stage, values), u["a"], values)
             stages.append(_closed_form(given, gates[-1], slot_of, with_u=with_u))
             handed_on.append({})
             break
@@ -108,7 +107,8 @@ def _closed_form(
         u: dict[str, Tensor] = {}
         if with_u:
             zero = torch.zeros_like(next(iter(value.gates.values())))
-            u["a"] = torch.cat([value.gates.get(number, zero) for number in range(len(gates))], dim=-1)
+            by_gate = {**value.gates, **value.u}
+            u["a"] = torch.cat([by_gate.get(number, zero) for number in range(len(gates))], dim=-1)
         found.append(Differentiated(value.name, slots, dict(value.nodes), u))
     return tuple(found)
 

@@ -13,7 +13,7 @@ from gradscope.contract.random_streams import random_stream
 from gradscope.dynamics.products import ProductNorms, product_norms
 from gradscope.dynamics.stretching import Stretching, stretching
 
-CHUNK_BYTES = 4 * 2**20  # Jacobians that are at hand at a time
+CHUNK_BYTES = 8 * 2**20  # Jacobians that are at hand at a time
 
 
 class CoreJacobians:
