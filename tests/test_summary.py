@@ -6,14 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.colors import to_hex
+from matplotlib.container import ErrorbarContainer
 
-from gradscope.diagnosis import advice, verdict
+from gradscope.diagnosis import verdict, verdict_of
 from gradscope.measurements.batch_statistics import log10_median, log10_root_mean_square
 from gradscope.measurements.results import GradientNorms, RecurrentWeightSteps
 from gradscope.measurements.summary import summarize
 from gradscope.report.frames import gradient_frame, sampled_lags
 from gradscope.report.plots import plot_gradient_norms, plot_length_sweep, plot_result, save
+from gradscope.report.rows import comparison, mean_and_deviation
 from gradscope.report.sentences import findings
+from gradscope.report.style import looks
 from gradscope.report.tables import comparison_markdown
 from gradscope.sweep.result import SUMMARY_COLUMNS
 
@@ -89,21 +93,34 @@ def test_exact_zeros_are_saturated_and_counted():
     assert row.log10_relative_norm == -math.inf
 
 
-@pytest.mark.parametrize(
-    "label", ["lstm", "lru", "rrn", "linear-rnn", "sc-lstm-p:L=20", "rnn", "gru", "min-gru", "own.py:Cell"]
-)
-def test_advice_is_a_line(label):
-    for found in ("vanishing", "exploding", "saturated", "unknown"):
-        line = advice(label, found, 1000, 3.0, 1.0)
-        assert line
-        assert "\n" not in line
-    assert advice(label, "stable", 1000) == ""
-    assert "10^-3.0" in advice(label, "exploding", 1000, 3.0, 1.0)
+def test_zeros_throughout_have_no_horizon_and_no_warning():
+    result = geometric(0.0)
+    for values in (result.log10_norm["h"], result.recurrent_weight_steps.log10_step_norm):
+        values.fill_(-math.inf)
+    result.recurrent_weight_steps.log10_sum_norm.fill_(-math.inf)
+    (row,) = summarize(result)
+    assert verdict(row) == "saturated"
+    assert math.isnan(row.horizon_steps)
+    assert not row.horizon_censored
+    assert math.isnan(row.float32_absorbed_steps_back)
+    assert math.isnan(row.log10_relative_norm)
 
 
-def test_advice_computes_the_ring():
-    assert f"{10 ** (-2 / 1000):.4g}" in advice("lru", "vanishing", 1000)
-    assert "chrono=1000" not in advice("lstm:chrono=1000", "vanishing", 1000)
+def test_norms_that_are_no_numbers_have_no_horizon():
+    result = geometric(-0.5)
+    result.log10_norm["h"][0, :, 3] = math.nan
+    (row,) = summarize(result)
+    assert math.isnan(row.horizon_steps)
+    assert not row.horizon_censored
+
+
+def test_an_infinite_gradient_is_not_saturated():
+    result = geometric(0.0)
+    result.log10_norm["h"][0, :, :50] = math.inf
+    (row,) = summarize(result)
+    assert row.log10_norm_step_1 == math.inf
+    assert verdict(row) == "unknown"
+    assert [verdict_of(value) for value in (math.inf, -math.inf, math.nan)] == ["unknown", "saturated", "unknown"]
 
 
 def frames(rates):
@@ -122,11 +139,80 @@ def test_sentences_name_the_best_and_the_worst():
     _, summary = frames({"good": 0.0, "bad": -1.0, "wild": 3.0})
     text = " ".join(findings(summary))
     assert "Over 100 steps good keeps" in text
-    assert "wild 10^297 times its gradient" in text
+    assert ", wild multiplies it by 10^297." in text
     assert "prints exactly 0 for bad from 46 steps back on" in text
     assert "wild explodes" in text
     _, summary = frames({"only": 0.0})
     assert len(findings(summary)) == 1
+
+
+@pytest.mark.parametrize(
+    ("decades", "sentence"),
+    [
+        (-30.0, "Over 100 steps a keeps 10^-30 of its gradient."),
+        (-1.5, "Over 100 steps a keeps 3.16 % of its gradient."),
+        (0.5, "Over 100 steps a keeps 316 % of its gradient."),
+        (1.881, "Over 100 steps a ends with 76 times its gradient."),
+        (99.0, "Over 100 steps a multiplies its gradient by 10^99."),
+    ],
+)
+def test_amounts_are_read_aloud(decades, sentence):
+    _, summary = frames({"a": 0.0})
+    assert findings(summary.assign(log10_relative_norm=decades))[0] == sentence
+
+
+def test_one_step_is_singular():
+    _, summary = frames({"a": 0.0})
+    text = " ".join(findings(summary.assign(length=1, float32_lost_steps_back=1.0)))
+    assert "Over 1 step a keeps" in text
+    assert "a from 1 step back on" in text
+
+
+def with_zeros(summary, label, seeds=(0, 1)):
+    """The gradient of some seeds of an architecture is exactly zero at step 1."""
+    chosen = (summary["arch"] == label) & summary["seed"].isin(seeds)
+    columns = ["log10_norm_step_1", "log10_relative_norm"]
+    summary.loc[chosen, columns] = -math.inf
+    summary.loc[chosen, "verdict"] = "saturated"
+    return summary
+
+
+def test_sentences_say_what_has_no_logarithm():
+    _, summary = frames({"good": 0.0, "dead": 0.0, "half": -0.01, "wild": 0.0})
+    summary = with_zeros(with_zeros(summary, "dead"), "half", seeds=(1,))
+    summary.loc[summary["arch"] == "wild", ["log10_norm_step_1", "log10_relative_norm"]] = math.nan
+    text = " ".join(findings(summary))
+    assert "dead and half (in 1 of 2 seeds) give an exact zero." in text
+    assert "wild gives no finite gradient." in text
+    assert "Over 100 steps good keeps" in text
+    assert "dead keeps" not in text
+
+
+def test_sentences_say_that_all_are_zero():
+    _, summary = frames({"a": 0.0, "b": 0.0})
+    text = " ".join(findings(with_zeros(with_zeros(summary, "a"), "b")))
+    assert "All gradients are exactly zero at the first of 100 steps." in text
+    assert "finite" not in text
+
+
+def test_an_exact_zero_is_minus_infinity_in_the_table():
+    assert mean_and_deviation(np.array([-math.inf, -math.inf])) == "-inf"
+    assert mean_and_deviation(np.array([-math.inf, -3.0])) == "-3.00 (1 zero)"
+    assert mean_and_deviation(np.array([math.nan])) == "–"
+    _, summary = frames({"dead": 0.0})
+    table = comparison(with_zeros(summary, "dead"))
+    place = table.headers.index("T=100")
+    assert table.rows[0][place] == "-inf"
+    assert table.colours[0][place] == "saturated"
+
+
+def test_seeds_that_disagree_on_what_is_lost_are_counted():
+    _, summary = frames({"a": -1.0})
+    summary["float32_lost_steps_back"] = [46.0, math.inf]
+    summary["float16_lost_steps_back"] = math.inf
+    table = comparison(summary)
+    assert table.rows[0][table.headers.index("float32 lost")] == "46 (1 of 2 seeds)"
+    assert table.rows[0][table.headers.index("float16 lost")] == "–"
 
 
 def test_markdown_shows_ratios_without_underflow():
@@ -147,14 +233,73 @@ def test_pictures_are_drawn(rates, tmp_path):
         assert b"<svg" in (tmp_path / f"{name}.svg").read_bytes()
 
 
+def legend_colours(figure):
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    lines = [handle.lines[0] if isinstance(handle, ErrorbarContainer) else handle for handle in handles]
+    return {label: to_hex(line.get_color()) for label, line in zip(labels, lines, strict=True)}
+
+
 def test_an_architecture_keeps_its_colour():
     gradients, summary = frames({"a": -1.0, "b": 0.0})
-    colours = []
+    found = legend_colours(plot_gradient_norms(gradients, summary))
+    assert found == legend_colours(plot_length_sweep(summary))
+    assert len(set(found.values())) == 2
+
+
+def test_architectures_are_told_apart():
+    found = list(looks([str(i) for i in range(42)]).values())
+    assert len({(look.colour, look.line) for look in found}) == 42
+    first = found[:16]
+    assert len({(look.colour, look.marker) for look in first}) == 16
+    assert max(sum(look.colour == other.colour for other in first) for look in first) == 2
+
+
+def test_a_line_that_ends_in_zeros_says_so():
+    gradients, summary = frames({"alive": -0.1, "ends": -0.1, "dead": 0.0})
+    gradients.loc[(gradients["arch"] == "ends") & (gradients["steps_back"] >= 40), "log10_norm"] = -math.inf
+    gradients.loc[gradients["arch"] == "dead", "log10_norm"] = -math.inf
+    figure = plot_gradient_norms(gradients, summary)
+    assert list(legend_colours(figure)) == ["alive", "ends\n(exact zero from 40 steps back)", "dead (exact zero)"]
+    (mark,) = [line for line in figure.axes[0].lines if line.get_marker() == "v" and line.get_linestyle() == "None"]
+    assert mark.get_markerfacecolor() == "none"
+    assert mark.get_xdata() == [39]
+    assert mark.get_ydata() == pytest.approx([-3.9 + 0.0005 * 39])
+    gradients.loc[gradients["steps_back"] == 99, "log10_norm"] = math.nan
+    assert list(legend_colours(plot_gradient_norms(gradients, summary))) == ["alive", "ends", "dead (not finite)"]
+
+
+def test_the_sweep_tells_zeros_from_what_is_not_finite():
+    _, summary = frames({"dead": 0.0, "wild": 0.0, "ends": 0.0})
+    summary = with_zeros(summary, "dead")
+    summary.loc[summary["arch"] == "wild", ["log10_norm_step_1", "log10_relative_norm"]] = math.nan
+    longer = with_zeros(summary[summary["arch"] == "ends"].assign(length=200), "ends")
+    figure = plot_length_sweep(pd.concat([summary, longer]))
+    assert list(legend_colours(figure)) == [
+        "dead (exact zero)",
+        "wild (not finite)",
+        "ends\n(exact zero from T=200 on)",
+    ]
+
+
+def test_the_axis_names_the_reference():
+    gradients, summary = frames({"a": 0.0, "b": 0.0})
+    for lags, words in (
+        ([0, 0, 0, 0], "relative to the last step, log10"),
+        ([1, 1, 1, 1], "relative to one step back, log10"),
+        ([0, 0, 1, 1], "relative to the last step (direct path: one back), log10"),
+    ):
+        summary["reference_lag"] = lags
+        for figure in (plot_gradient_norms(gradients, summary), plot_length_sweep(summary)):
+            assert figure.axes[0].get_ylabel().endswith(words)
+    assert "relative to one step back" in plot_result(geometric(-0.5, reference_lag=1)).axes[0].get_ylabel()
+
+
+def test_texts_have_a_background():
+    gradients, summary = frames({"a": -1.0})
     for figure in (plot_gradient_norms(gradients, summary), plot_length_sweep(summary)):
-        handles = figure.legends[0].legend_handles
-        colours.append([h.get_color() if hasattr(h, "get_color") else h.get_children()[0].get_color() for h in handles])
-    assert plot_result(geometric(-0.5)) is not None
-    assert len(set(colours[0])) == 2
+        texts = [text for text in figure.axes[0].texts if "below: 0" in text.get_text()]
+        assert len(texts) == 2
+        assert all(to_hex(text.get_bbox_patch().get_facecolor()) == "#ffffff" for text in texts)
 
 
 def test_sampled_lags_hold_both_ends():

@@ -217,7 +217,7 @@ ARCHITECTURES: dict[str, ArchitectureSpec] = {
         family="buffered",
         equation="h_t = tanh(W x_t + U h_{t-1} + b) + α h_{t-k}",
         paper="skip connections through time: Zhang et al. 2016, arXiv:1602.08210",
-        gradient_path="k/4 (skips of 4 steps)",
+        gradient_path="k/K + at most K-1 (K is the option k)",
         parallelisable=False,
         state_size="kH",
         load=_skip_rnn,

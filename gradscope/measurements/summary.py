@@ -30,7 +30,8 @@ class LengthSummary:
         log10_norm_step_1: Of the component's gradient at the first step.
         log10_norm_step_T: At the last step.
         decades_per_step: Least-squares slope of log10 norm against the lag, over lags from 1 on; negative: vanishing.
-        horizon_steps: Smallest k such that all lags from k on lie two decades below the reference; T if there is none.
+        horizon_steps: Smallest k such that all lags from k on lie two decades below the reference; T if there is none,
+            NaN if a relative norm is no number.
         horizon_censored: There is none within the length.
         weight_gradient_horizon_steps: The last steps from which 90 % of the recurrent weights' gradient comes (of the
             sum of the norms of the steps' shares).
@@ -84,9 +85,11 @@ def _of_length(result: GradientNorms, name: str, index: int) -> LengthSummary:
     samples = result.log10_norm[name][index, :, :length].numpy()
     by_lag = log10_root_mean_square(samples)[::-1]
     reference = min(result.reference_lag, length - 1)
-    horizon, censored = _horizon(by_lag - by_lag[reference])
     lost = _lost(result, name, index, length)
     shares, weight_sum = _shares(result, index, length)
+    with np.errstate(invalid="ignore"):  # an exact zero relative to an exact zero is NaN
+        horizon, censored = _horizon(by_lag - by_lag[reference])
+        relative_shares = shares - weight_sum
     direct = result.reference_lag == 1 and length > 1
     return LengthSummary(
         length=length,
@@ -94,14 +97,14 @@ def _of_length(result: GradientNorms, name: str, index: int) -> LengthSummary:
         log10_norm_step_1=float(by_lag[-1]),
         log10_norm_step_T=float(by_lag[0]),
         decades_per_step=_rate(by_lag),
-        horizon_steps=float(horizon),
+        horizon_steps=horizon,
         horizon_censored=censored,
         log10_recurrent_weight_gradient_norm=weight_sum,
         weight_gradient_horizon_steps=_weight_horizon(shares),
         float32_lost_steps_back=lost("float32"),
         float16_lost_steps_back=lost("float16"),
-        float32_absorbed_steps_back=_from_lag_on(shares - weight_sum, ABSORBED_BELOW["float32"]),
-        bfloat16_absorbed_steps_back=_from_lag_on(shares - weight_sum, ABSORBED_BELOW["bfloat16"]),
+        float32_absorbed_steps_back=_from_lag_on(relative_shares, ABSORBED_BELOW["float32"]),
+        bfloat16_absorbed_steps_back=_from_lag_on(relative_shares, ABSORBED_BELOW["bfloat16"]),
         status=result.status[index],
         reference_lag=result.reference_lag,
         log10_relative_norm=_difference(by_lag[-1], by_lag[reference]),
@@ -124,11 +127,9 @@ def _rate(by_lag: Array) -> float:
     return float((x * (y - y.mean())).sum() / (x * x).sum())
 
 
-def _horizon(relative: Array) -> tuple[int, bool]:
-    if np.isnan(relative).any():
-        return len(relative), True
+def _horizon(relative: Array) -> tuple[float, bool]:
     lag = _from_lag_on(relative, -HORIZON_DECADES, inclusive=True)
-    return (len(relative), True) if math.isinf(lag) else (int(lag), False)
+    return (float(len(relative)), True) if math.isinf(lag) else (lag, False)
 
 
 def _from_lag_on(by_lag: Array, below: float, *, inclusive: bool = False) -> float:

@@ -11,7 +11,7 @@ import pandas as pd
 from gradscope.diagnosis import Verdict, advice, verdict_of
 
 NOTHING = "–"
-GOOD = ("ok",)
+Values = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _add_row(
     for length in lengths:
         relative = mine.loc[mine["length"] == length, "log10_relative_norm"].to_numpy(dtype=float)
         cells.append(mean_and_deviation(relative))
-        colours.append(verdict_of(finite_mean(relative)))
+        colours.append(_verdict_over_seeds(relative))
     cells += [mean_and_deviation(last["decades_per_step"].to_numpy(dtype=float), digits=4), _horizon(last, longest)]
     cells += [_steps(last["weight_gradient_horizon_steps"]), _steps(last["float32_lost_steps_back"])]
     cells += [_steps(last["float16_lost_steps_back"])]
@@ -77,7 +77,7 @@ def _add_row(
     table.rows.append(cells)
     table.colours.append(colours + [""] * (len(cells) - len(colours) - 1) + [found])
     weights = finite_mean(last["log10_recurrent_weight_gradient_norm"].to_numpy(dtype=float))
-    hint = advice(label, found, longest, weights, clip_norm)
+    hint = advice(label, found, longest, weights, clip_norm, component=str(last["component"].iloc[0]))
     if hint:
         table.advice.append((label, found, hint))
 
@@ -86,21 +86,25 @@ def row_verdict(last: pd.DataFrame) -> Verdict:
     """The verdict over the seeds: of their mean relative norm, saturated where a seed is."""
     if (last["verdict"] == "saturated").any():
         return "saturated"
-    return verdict_of(finite_mean(last["log10_relative_norm"].to_numpy(dtype=float)))
+    return _verdict_over_seeds(last["log10_relative_norm"].to_numpy(dtype=float))
 
 
-def finite_mean(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+def _verdict_over_seeds(relative: Values) -> Verdict:
+    return verdict_of(-math.inf if np.isneginf(relative).any() else finite_mean(relative))
+
+
+def finite_mean(values: Values) -> float:
     """Mean of the finite values; NaN where there are none."""
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if len(finite) else math.nan
 
 
-def mean_and_deviation(values: np.ndarray[tuple[int], np.dtype[np.float64]], digits: int = 2) -> str:
-    """``mean ± standard deviation`` over seeds; exact zeros are left out and counted."""
+def mean_and_deviation(values: Values, digits: int = 2) -> str:
+    """``mean ± standard deviation`` of logarithms over seeds; exact zeros are left out and counted."""
     finite = values[np.isfinite(values)]
     zeros = int(np.isneginf(values).sum())
     if len(finite) == 0:
-        return "0" if zeros else NOTHING
+        return "-inf" if zeros else NOTHING
     if abs(finite.mean()) >= 100:
         digits = min(digits, 1)
     text = f"{finite.mean():.{digits}f}"
@@ -119,11 +123,14 @@ def _horizon(last: pd.DataFrame, longest: int) -> str:
 
 
 def _steps(column: pd.Series) -> str:
+    """The mean over the seeds that have such a step, and how many do where not all: inf is a seed without one."""
     values = column.to_numpy(dtype=float)
     values = values[~np.isnan(values)]
-    if len(values) == 0 or np.isinf(values).any():
+    finite = values[np.isfinite(values)]
+    if len(finite) == 0:
         return NOTHING
-    return f"{values.mean():.0f}"
+    some = f" ({len(finite)} of {len(values)} seeds)" if len(finite) < len(values) else ""
+    return f"{finite.mean():.0f}{some}"
 
 
 def _ratio(mine: pd.Series, base: pd.Series) -> str:

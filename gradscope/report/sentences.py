@@ -1,4 +1,4 @@
-"""What was found, in one or two plain sentences."""
+"""What was found, in a few plain sentences."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ def findings(summary: pd.DataFrame) -> list[str]:
         value = finite_mean(rows.loc[rows["arch"] == label, "log10_relative_norm"].to_numpy(dtype=float))
         if not math.isnan(value):
             relative[str(label)] = value
-    if not relative:
-        return [f"No architecture gave finite gradients at T={longest}."]
-    sentences = [_spread(relative, longest)]
+    sentences = [_spread(relative, longest)] if relative else []
+    sentences += _left_out(rows, longest)
     lost = _lost(rows)
     if lost:
         sentences.append(lost)
     exploding = [n for n in relative if row_verdict(rows[rows["arch"] == n]) == "exploding"]
     if exploding:
-        sentences.append(f"{_listed(exploding)} {_verb(exploding, 'explodes', 'explode')}: clip, or shrink the gain.")
+        sentences.append(f"{listed(exploding)} {verb(exploding, 'explodes', 'explode')}: clip, or shrink the gain.")
     return sentences
 
 
 def _spread(relative: dict[str, float], longest: int) -> str:
     best, worst = (min(relative, key=lambda n: -_kept(relative[n])), min(relative, key=lambda n: _kept(relative[n])))
-    first = f"Over {longest} steps {best} keeps {_amount(relative[best])}"
-    if len(relative) == 1 or best == worst:
+    verb, amount = _amount(relative[best])
+    first = f"Over {_steps(longest)} {best} {verb} {amount}"
+    if best == worst:
         return f"{first}."
-    return f"{first}, {worst} {_amount(relative[worst])}."
+    again, amount = _amount(relative[worst], multiplied="it")
+    return f"{first}, {worst} {amount}." if verb == again == "keeps" else f"{first}, {worst} {again} {amount}."
 
 
 def _kept(value: float) -> float:
@@ -44,10 +45,35 @@ def _kept(value: float) -> float:
     return -abs(value)
 
 
-def _amount(value: float) -> str:
-    if abs(value) < 2:
-        return f"{100 * 10**value:.3g} % of its gradient"
-    return f"10^{value:.0f} of its gradient" if value < 0 else f"10^{value:.0f} times its gradient"
+def _amount(value: float, multiplied: str = "its gradient") -> tuple[str, str]:
+    """A verb and its object: keeps 3.2 % of its gradient, ends with 76 times its gradient, multiplies it by 10^9."""
+    if value >= 2:
+        return "multiplies", f"{multiplied} by 10^{value:.0f}"
+    if value >= 1:
+        return "ends with", f"{10**value:.0f} times its gradient"
+    percent = 100 * 10**value
+    share = f"10^{value:.0f}" if value <= -2 else f"{percent:.3g} %" if value < 0 else f"{percent:.0f} %"
+    return "keeps", f"{share} of its gradient"
+
+
+def _left_out(rows: pd.DataFrame, longest: int) -> list[str]:
+    """What the first sentence is silent about: exact zeros, and what is no finite number."""
+    zeros: list[str] = []
+    broken: list[str] = []
+    for label in rows["arch"].unique():
+        mine = rows[rows["arch"] == label]
+        zero = np.isneginf(mine["log10_norm_step_1"].to_numpy(dtype=float))
+        finite = np.isfinite(mine["log10_relative_norm"].to_numpy(dtype=float))
+        for found, which in ((zeros, zero), (broken, ~zero & ~finite)):
+            if which.any():
+                found.append(f"{label}{'' if which.all() else f' (in {which.sum()} of {len(which)} seeds)'}")
+    if np.isneginf(rows["log10_norm_step_1"].to_numpy(dtype=float)).all():
+        return [f"All gradients are exactly zero at the first of {_steps(longest)}."]
+    return [
+        f"{listed(names)} {verb(names, 'gives', 'give')} {what}."
+        for names, what in ((zeros, "an exact zero"), (broken, "no finite gradient"))
+        if names
+    ]
 
 
 def _lost(rows: pd.DataFrame) -> str:
@@ -55,13 +81,19 @@ def _lost(rows: pd.DataFrame) -> str:
     for label in rows["arch"].unique():
         steps = rows.loc[rows["arch"] == label, "float32_lost_steps_back"].to_numpy(dtype=float)
         if len(steps) and np.isfinite(steps).all():
-            found.append(f"{label} from {steps.mean():.0f} steps back on")
-    return f"A plain float32 backward pass prints exactly 0 for {_listed(found)}." if found else ""
+            found.append(f"{label} from {_steps(steps.mean())} back on")
+    return f"A plain float32 backward pass prints exactly 0 for {listed(found)}." if found else ""
 
 
-def _listed(names: list[str]) -> str:
+def _steps(count: float) -> str:
+    return "1 step" if round(count) == 1 else f"{count:.0f} steps"
+
+
+def listed(names: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _verb(names: list[str], one: str, many: str) -> str:
+def verb(names: list[str], one: str, many: str) -> str:
+    """The form that goes with one or with many."""
     return one if len(names) == 1 else many
