@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from gradscope.report.plots import plot_gradient_norms, plot_length_sweep
+from gradscope.report.spectrum_plots import plot_eigenvalues, plot_lyapunov, plot_products, plot_temporal
 
 Frames = Mapping[str, pd.DataFrame]
 
@@ -20,11 +21,9 @@ def _comparison(tables: Frames) -> dict[str, Figure]:
 
 
 def _spectrum(tables: Frames) -> dict[str, Figure]:
-    from gradscope.report.spectrum_plots import plot_eigenvalues, plot_lyapunov, plot_products, plot_temporal
-
     pictures: dict[str, Figure] = {}
     if len(tables["eigenvalues"]):
-        pictures["eigenvalues"] = plot_eigenvalues(tables["eigenvalues"])
+        pictures["eigenvalues"] = plot_eigenvalues(tables["eigenvalues"], tables["summary"])
         pictures["lyapunov"] = plot_lyapunov(tables["lyapunov"])
     if len(tables["products"]):
         pictures["products"] = plot_products(tables["products"])

@@ -1,0 +1,221 @@
+"""Rows, sentences and pictures of the spectra, from frames as the files hold them."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from gradscope.report.pictures import PICTURES
+from gradscope.report.plots import save
+from gradscope.report.spectrum_plots import plot_eigenvalues, plot_lyapunov, plot_products, plot_temporal
+from gradscope.report.spectrum_rows import largest_exponent, misleading, spectrum_rows
+from gradscope.report.spectrum_sentences import findings
+from gradscope.report.spectrum_tables import spectrum_markdown, spectrum_table
+from gradscope.report.style import looks
+from gradscope.stability import radius_stability, stability
+from gradscope.sweep.result import TABLES
+
+
+def summary(*rows):
+    """Rows of ``arch, radius, Λ_1, its error`` or with a dictionary of more columns."""
+    made = []
+    for seed, (arch, radius, exponent, error, *more) in enumerate(rows):
+        row = dict.fromkeys(TABLES["spectrum"]["summary"], 0.5)
+        row |= {"arch": arch, "seed": seed, "state_size": 64, "spectral_radius": radius, "length": 200, "period": 1}
+        row |= {"lyapunov_max_nats_per_step": exponent, "lyapunov_max_standard_error": error, "status": "ok"}
+        row |= {"exp_lyapunov_max": math.exp(exponent), "verdict": stability(exponent, error, 200)}
+        row |= {"longest_time_constant": math.inf if radius >= 1 else 3.0, "radius_per_period": math.nan}
+        made.append(row | (more[0] if more else {}))
+    return pd.DataFrame(made)
+
+
+TRANSFORMER = (
+    "transformer",
+    math.nan,
+    math.nan,
+    math.nan,
+    {"status": "no recurrent state", "verdict": "none", "state_size": 0, "longest_time_constant": math.nan}
+    | {"near_unit_share": math.nan, "largest_singular_value": math.nan, "exp_lyapunov_median": math.nan},
+)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "error", "verdict"),
+    [
+        (-0.1, 0.01, "contracting"),
+        (0.1, 0.01, "expanding"),
+        (0.1, 0.06, "marginal"),  # within two standard errors
+        (-0.004, 0.0, "marginal"),  # less than a factor of e over 200 steps
+        (-math.inf, 0.0, "contracting"),
+        (-0.1, math.nan, "contracting"),
+        (math.nan, 0.0, "unknown"),
+    ],
+)
+def test_verdicts(exponent, error, verdict):
+    assert stability(exponent, error, 200) == verdict
+
+
+def test_verdict_of_a_radius():
+    assert [radius_stability(r, 200) for r in (0.0, 0.9, 1.0, 1.1)] == [
+        "contracting",
+        "contracting",
+        "marginal",
+        "expanding",
+    ]
+
+
+def test_error_over_seeds_is_the_larger_of_scatter_and_own():
+    scattered = summary(("a", 0.5, -0.4, 1e-3), ("a", 0.5, -0.6, 1e-3))
+    assert largest_exponent(scattered).standard_error == pytest.approx(0.1)
+    uncertain = summary(("a", 0.5, -0.5, 0.3), ("a", 0.5, -0.5, 0.4))
+    assert largest_exponent(uncertain).standard_error == pytest.approx(0.25)
+    assert largest_exponent(uncertain).verdict == "marginal"
+
+
+def test_a_radius_that_misleads_is_said():
+    assert "says marginal, the long run says contracting (×0.9656" in misleading(summary(("sc", 1.0, -0.035, 1e-6)))
+    assert "promises a time constant of 3.92 steps, there are 1.61" in misleading(summary(("m", 0.775, -0.62, 0.01)))
+    assert misleading(summary(("rnn", 0.51, -0.69, 0.01))) == ""
+    assert misleading(summary(TRANSFORMER)) == ""
+
+
+def test_rows_over_seeds():
+    rows = spectrum_rows(summary(("a", 0.5, -0.6, 0.01), ("a", 0.6, -0.6, 0.01), TRANSFORMER))
+    assert rows.headers[2:4] == ["spectral radius", "σ max"]
+    assert rows.rows[0][2] == "0.55 ± 0.07"
+    assert rows.rows[0][-1] == "contracting (Λ₁ -0.6000 ± 0.0071)"
+    assert rows.rows[1][1:] == ["0", *["–"] * 6, "no recurrent state"]
+    assert rows.verdicts == ["contracting", "none"]
+
+
+def test_periods_infinite_time_constants_and_troubles():
+    rows = spectrum_rows(
+        summary(
+            ("sc", 1.0, -0.035, 1e-6, {"period": 20, "radius_per_period": 0.966}),
+            ("bad", math.nan, math.nan, math.nan, {"status": "non-finite from step 12", "verdict": "unknown"}),
+            ("slow", 1.0, 0.0, 0.0, {"status": "not converged"}),
+        )
+    )
+    assert rows.headers[3] == "per period"
+    assert rows.rows[0][3] == "0.966"
+    assert rows.rows[0][8] == "∞"
+    assert rows.rows[1][-1] == "non-finite from step 12"
+    assert rows.rows[2][-1] == "marginal (Λ₁ +0.0000 ± 0), not converged"
+
+
+def test_markdown_and_table_have_the_same_cells():
+    frame = summary(("a|b", 1.0, -0.035, 1e-6))
+    markdown = spectrum_markdown(frame)
+    assert "| a\\|b | 64 | 1 |" in markdown
+    assert "- a|b: a one-step radius of 1 says marginal" in markdown
+    table = spectrum_table(frame)
+    assert list(table.columns[0].cells) == ["a|b"]
+    assert "a one-step radius of 1 says marginal" in str(table.caption)
+    narrow = spectrum_table(summary(("a", 0.5, -0.6, 0.01), ("a", 0.6, -0.6, 0.01)), deviations=False)
+    assert str(next(iter(narrow.columns[-1].cells))) == "contracting (Λ₁ -0.6000)"
+
+
+def test_findings():
+    frame = summary(("lru", 0.99, -0.01, 0.0), ("rrn", 0.4, -1.0, 0.01), ("res", 1.02, 0.05, 0.01), TRANSFORMER)
+    said = findings(frame)
+    assert said[0] == (
+        "lru keeps perturbations longest (a factor of ten lost in 230 steps), "
+        "rrn forgets fastest (a factor of ten lost in 2.3 steps)."
+    )
+    assert said[1].startswith("res expands")
+    assert said[-1].startswith("transformer has no recurrent state, so there is no state Jacobian")
+
+
+def test_findings_of_one_of_nothing_and_of_what_failed():
+    assert findings(summary(("id", 1.0, 0.0, 0.0))) == ["id keeps perturbations longest (neither growth nor decay)."]
+    failed = summary(("x", math.nan, math.nan, math.nan, {"status": "failed", "verdict": "unknown"}))
+    assert findings(failed) == ["x gave no finite spectrum."]
+    assert findings(summary(("zero", 0.0, -math.inf, 0.0)))[0].startswith("zero keeps perturbations longest (it keeps")
+
+
+def eigenvalues(arch, values, multiplicity=1):
+    values = np.asarray(values, dtype=complex)
+    frame = pd.DataFrame({"real": values.real, "imag": values.imag, "modulus": abs(values)})
+    return frame.assign(
+        arch=arch, seed=0, sample=0, step=1, layer=0, index=range(len(frame)), multiplicity=multiplicity
+    )
+
+
+def test_eigenvalue_panels():
+    rng = np.random.RandomState(0)
+    many = rng.standard_normal(5000) * 0.2 + 1j * rng.standard_normal(5000) * 0.2
+    frame = pd.concat([eigenvalues("near", [0.995, 0.5j, -0.5j, 0]), eigenvalues("many", many), eigenvalues("x", [0.2])])
+    figure = plot_eigenvalues(frame, summary(("near", 1, 0, 0), ("many", 1, -0.5, 0), ("x", 0.2, -1.6, 0)))
+    near, many_axes, far = (axes for axes in figure.axes if axes.get_title(loc="left"))
+    assert [axes.get_title(loc="left") for axes in (near, many_axes, far)] == ["near", "many", "x"]
+    assert len(near.child_axes) == 1  # what is near λ = 1, enlarged
+    assert not far.child_axes
+    assert many_axes.collections  # a density
+    assert not near.collections
+    assert {text.get_text() for text in near.texts} == {"25 % of |λ| above 0.99", "long run ×1 a step"}
+    assert {line.get_marker() for line in near.lines} >= {"x"}  # an exact zero
+
+
+def lyapunov(arch, exponents, seed=0):
+    frame = pd.DataFrame({"exponent_nats_per_step": exponents})
+    return frame.assign(arch=arch, seed=seed, sample=0, layer=0, index=range(len(frame)), standard_error=0.0)
+
+
+def curve(axes, label):
+    (line,) = [line for line in axes.lines if line.get_label() == label]
+    return line
+
+
+def test_lyapunov_lines():
+    frame = pd.concat(
+        [
+            lyapunov("a", [-0.1, -0.5]),
+            lyapunov("a", [-0.3, -0.7], seed=1),
+            lyapunov("b", [0.0, -1.0, -math.inf, -math.inf]),
+            lyapunov("c", [math.nan]),
+        ]
+    )
+    figure = plot_lyapunov(frame)
+    axes, growth = figure.axes
+    assert np.allclose(curve(axes, "a").get_ydata(), [-0.2, -0.6])
+    assert np.allclose(curve(axes, "b (50% null)").get_xdata(), [0.25, 0.5])
+    assert len(curve(axes, "c (not finite)").get_xdata()) == 0
+    assert axes.get_ylim() == growth.get_ylim()
+    assert axes.get_yscale() == growth.get_yscale() == "symlog"
+    labels = {t.get_text(): position for position, t in zip(growth.get_yticks(), growth.get_yticklabels(), strict=True)}
+    assert labels["×0.5"] == pytest.approx(math.log(0.5))
+
+
+def products(arch, largest, smallest):
+    frame = pd.DataFrame({"log10_largest_singular_value": largest, "log10_smallest_singular_value": smallest})
+    lags = np.arange(1, len(frame) + 1)
+    return frame.assign(arch=arch, seed=0, sample=0, steps_back=lags, step=len(frame) - lags)
+
+
+def test_product_lines_keep_their_colours():
+    frame = pd.concat([products("a", [-1, -2, -60], [-3, -math.inf, -math.inf]), products("b", [0, 0, 0], [0, 0, 0])])
+    figure = plot_products(frame)
+    (axes,) = figure.axes
+    assert np.allclose(curve(axes, "a").get_ydata(), [-1, -2, -60])
+    style = looks(["a", "b"])
+    assert to_hex(curve(axes, "a").get_color()).upper() == style["a"].colour
+    fine = [line for line in axes.lines if line.get_label().startswith("_") and line.get_color() == style["a"].colour]
+    assert [list(line.get_ydata()) for line in fine] == [[-3]]
+    assert "below: 0 in float32" in {text.get_text() for text in axes.texts}
+    assert isinstance(plot_temporal(frame), Figure)
+
+
+def test_pictures_are_the_same_bytes_again(tmp_path):
+    frame = pd.concat([products("a", [-1, -2], [-3, -4])])
+    for name in ("one", "two"):
+        save(plot_products(frame), tmp_path / name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+def test_a_run_without_recurrent_states_has_the_temporal_picture_alone():
+    tables = {name: pd.DataFrame(columns=list(columns)) for name, columns in TABLES["spectrum"].items()}
+    tables["temporal"], tables["summary"] = products("transformer", [-1, -2], [-3, -4]), summary(TRANSFORMER)
+    assert list(PICTURES["spectrum"](tables)) == ["temporal"]
