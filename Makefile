@@ -18,6 +18,7 @@ lint: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/spectrum.py
 
 .venv/run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -2,8 +2,8 @@
 
     python benchmarks/spectrum.py
 
-`definition` is ``vmap(jacrev(model.step))`` over all steps; `plain` the same of a bare function with the equation of the
-cell and nothing else; `loop` calls ``torch.autograd.functional.jacobian`` on that function step by step.
+`definition` is ``vmap(jacrev(model.step))`` over all steps; `plain` the same of a bare function with the equation of
+the cell and nothing else; `loop` calls ``torch.autograd.functional.jacobian`` on that function step by step.
 """
 
 from __future__ import annotations

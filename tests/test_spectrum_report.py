@@ -147,7 +147,8 @@ def eigenvalues(arch, values, multiplicity=1):
 def test_eigenvalue_panels():
     rng = np.random.RandomState(0)
     many = rng.standard_normal(5000) * 0.2 + 1j * rng.standard_normal(5000) * 0.2
-    frame = pd.concat([eigenvalues("near", [0.995, 0.5j, -0.5j, 0]), eigenvalues("many", many), eigenvalues("x", [0.2])])
+    near_one = eigenvalues("near", [0.995, 0.5j, -0.5j, 0])
+    frame = pd.concat([near_one, eigenvalues("many", many), eigenvalues("x", [0.2])])
     figure = plot_eigenvalues(frame, summary(("near", 1, 0, 0), ("many", 1, -0.5, 0), ("x", 0.2, -1.6, 0)))
     near, many_axes, far = (axes for axes in figure.axes if axes.get_title(loc="left"))
     assert [axes.get_title(loc="left") for axes in (near, many_axes, far)] == ["near", "many", "x"]
