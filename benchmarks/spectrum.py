@@ -69,9 +69,11 @@ def jacobians(name: str, dtype: torch.dtype) -> None:
 
     here = linearization.trajectory.segment(Segment(0, LENGTH, 1))
 
+    memory = torch.empty((CHUNK, 1, model.state_size, model.state_size), dtype=dtype)
+
     def mine() -> None:
         for start in range(0, LENGTH, CHUNK):
-            linearization.jacobians.blocks(start, min(start + CHUNK, LENGTH)).dense()
+            linearization.jacobians.blocks(start, min(start + CHUNK, LENGTH), memory)
 
     def loop() -> None:
         for s, u in zip(before[:LOOPED], x[0, :LOOPED], strict=True):

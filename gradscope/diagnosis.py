@@ -33,7 +33,7 @@ def _keeping_bias(length: int) -> float:
 # Options that lengthen or calm an architecture's memory, from its options and T; each was measured to help. L is small
 # because an SC-LSTM's shortcut is reached and left in up to L lossy steps, which cost more than the chain of anchors.
 LASTING: dict[str, Remedy] = {
-    "rrn": lambda given, length: {"inner": "tanh"},
+    "rrn": lambda given, length: {"inner": "tanh"} if given["depth"] > 1 else {},  # one tanh sub-layer explodes
     "linear-rnn": lambda given, length: {"init": "orthogonal", "radius": 1.0},
     "lstm": lambda given, length: {"forget_bias": max(given["forget_bias"], _keeping_bias(length)), "chrono": 0},
     "sc-lstm-i": lambda given, length: {"L": min(given["L"], 5), "alpha": 1.0},
@@ -98,8 +98,8 @@ def advice(
         return f"{calmer}, or clip the gradient's norm{_clipping(log10_weight_gradient_norm, clip_norm)}"
     if finding == "saturated":
         calmer = _changed(label, CALMING, length)
-        general = "where units saturate smaller weights or inputs, or normalised inputs; --dtype float64 to see more"
-        return f"{calmer}, or {general}" if calmer else general
+        general = "where units saturate, smaller weights or inputs, or normalised inputs; --dtype float64 to see more"
+        return f"{calmer}; {general}" if calmer else general
     if finding == "vanishing":
         return ", or ".join(_lasting(label, length, component))
     return "smaller weights, --loss last-probe, or --dtype float64" if finding == "unknown" else ""

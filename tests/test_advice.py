@@ -34,7 +34,7 @@ LABELS = (*ARCHITECTURES, *SPECIAL, "own.py:Cell", "renamed", "lstm:not_an_optio
 
 def architectures(line):
     """Everything in a line that names an option or an architecture."""
-    words = [word.strip(",.()") for word in line.split()]
+    words = [word.strip(",;.()") for word in line.split()]
     return [word for word in words if ("=" in word or word in ARCHITECTURES) and "^" not in word]
 
 

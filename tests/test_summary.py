@@ -286,7 +286,7 @@ def test_the_axis_names_the_reference():
     for lags, words in (
         ([0, 0, 0, 0], "relative to the last step, log10"),
         ([1, 1, 1, 1], "relative to one step back, log10"),
-        ([0, 0, 1, 1], "relative to the last step (direct path: one back), log10"),
+        ([0, 0, 1, 1], "relative to the last step\n(direct path: one back), log10"),
     ):
         summary["reference_lag"] = lags
         for figure in (plot_gradient_norms(gradients, summary), plot_length_sweep(summary)):
@@ -299,6 +299,7 @@ def test_texts_have_a_background():
     for figure in (plot_gradient_norms(gradients, summary), plot_length_sweep(summary)):
         texts = [text for text in figure.axes[0].texts if "below: 0" in text.get_text()]
         assert len(texts) == 2
+        assert len({text.xyann for text in texts}) == 2
         assert all(to_hex(text.get_bbox_patch().get_facecolor()) == "#ffffff" for text in texts)
 
 

@@ -19,12 +19,14 @@ class BlockMatrix:
         full: (row, column) to a matrix ``(*batch, size, size)``.
         diagonal: (row, column) to the diagonal of a matrix, ``(*batch, size)``; added to ``full`` where both have it.
         shape: Leading dimensions.
+        whole: The matrix itself, ``(*batch, n, n)``, where it was assembled; ``full`` are views of it.
     """
 
     spec: tuple[Block, ...]
     full: dict[tuple[str, str], Tensor]
     diagonal: dict[tuple[str, str], Tensor]
     shape: tuple[int, ...]
+    whole: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -38,10 +40,23 @@ class BlockMatrix:
             {key: value[index] for key, value in self.full.items()},
             {key: value[index] for key, value in self.diagonal.items()},
             self.shape[1:],
+            None if self.whole is None else self.whole[index],
+        )
+
+    def double(self) -> BlockMatrix:
+        """In float64 on the CPU, where small matrices are decomposed fastest."""
+        return BlockMatrix(
+            self.spec,
+            {key: value.to("cpu", torch.float64) for key, value in self.full.items()},
+            {key: value.to("cpu", torch.float64) for key, value in self.diagonal.items()},
+            self.shape,
+            None if self.whole is None else self.whole.to("cpu", torch.float64),
         )
 
     def dense(self, names: tuple[str, ...] | None = None, columns: tuple[str, ...] | None = None) -> Tensor:
         """The matrix of some blocks' rows and columns, ``(*batch, rows, columns)``; of all by default."""
+        if self.whole is not None and names is None and columns is None:
+            return self.whole
         rows = self._placed(names)
         across = self._placed(columns if columns is not None else names)
         if len(rows) == len(across) == 1:
@@ -58,18 +73,6 @@ class BlockMatrix:
             if row in rows and column in across:
                 matrix[..., rows[row], across[column]].diagonal(dim1=-2, dim2=-1).add_(value)
         return matrix
-
-    def apply(self, vectors: Tensor) -> Tensor:
-        """The product with ``(*batch, size, count)``."""
-        places = self._placed(None)
-        if len(places) == 1 and not self.diagonal:
-            return next(iter(self.full.values())) @ vectors
-        product = torch.zeros_like(vectors)
-        for (row, column), value in self.full.items():
-            product[..., places[row], :] += value @ vectors[..., places[column], :]
-        for (row, column), value in self.diagonal.items():
-            product[..., places[row], :].addcmul_(value.unsqueeze(-1), vectors[..., places[column], :])
-        return product
 
     def _placed(self, names: tuple[str, ...] | None) -> dict[str, slice]:
         places: dict[str, slice] = {}

@@ -31,10 +31,11 @@ class CoreJacobians:
         self.batch, self.core_size = batch, core_size
         self._first = 0
         self._chunk: tuple[Tensor, ...] = ()
+        self._memory: Tensor | None = None
         self._rank = torch.full((batch,), core_size)  # an upper bound on that of every product over the chunks so far
 
-    def _matrices(self, start: int, stop: int) -> Tensor:
-        """Core matrices of steps ``start + 1 … stop``, ``(steps, batch, core_size, core_size)``."""
+    def _write(self, start: int, stop: int, out: Tensor) -> None:
+        """Writes the core matrices of steps ``start + 1 … stop`` to ``(steps, batch, core_size, core_size)``."""
         raise NotImplementedError
 
     def null_directions(self, start: int, stop: int) -> int:
@@ -45,21 +46,35 @@ class CoreJacobians:
     def _chunk_steps(self) -> int:
         return max(1, CHUNK_BYTES // (8 * self.batch * self.core_size**2))
 
+    def _load(self, step: int) -> None:
+        """Makes the chunk of a step the one at hand."""
+        if self._first < step <= self._first + len(self._chunk):
+            return
+        self._first = (step - 1) // self._chunk_steps * self._chunk_steps
+        stop = min(self._first + self._chunk_steps, self.length)
+        if self._memory is None:  # the same for all chunks: memory newly touched costs more than what is written to it
+            steps = min(self._chunk_steps, self.length)
+            self._memory = torch.empty((steps, self.batch, self.core_size, self.core_size), dtype=torch.float64)
+        matrices = self._memory[: stop - self._first]
+        with torch.no_grad():
+            self._write(self._first, stop, matrices)
+        if bool((matrices[..., 0] == 0).any()):  # a relu that is off: its whole row is zero
+            self._rank = torch.minimum(self._rank, (matrices != 0).any(-1).sum(-1).amin(0))
+        self._chunk = matrices.unbind(0)
+
     def core(self, step: int) -> Tensor:
-        """The matrix of one step, ``(batch, core_size, core_size)``; its chunk is kept for the neighbours."""
-        if not self._first < step <= self._first + len(self._chunk):
-            self._first = (step - 1) // self._chunk_steps * self._chunk_steps
-            with torch.no_grad():
-                matrices = self._matrices(self._first, min(self._first + self._chunk_steps, self.length))
-            if bool((matrices[..., 0] == 0).any()):  # a relu that is off: its whole row is zero
-                self._rank = torch.minimum(self._rank, (matrices != 0).any(-1).sum(-1).amin(0))
-            self._chunk = matrices.unbind(0)
+        """The matrix of one step, ``(batch, core_size, core_size)``; valid until another chunk is loaded."""
+        self._load(step)
         return self._chunk[step - self._first - 1]
 
     def push(self, start: int, stop: int, vectors: Tensor) -> Tensor:
         """J_stop ⋯ J_{start+1} times ``(batch, core_size, count)``."""
-        for step in range(start + 1, stop + 1):
-            vectors = self.core(step) @ vectors
+        while start < stop:
+            self._load(start + 1)
+            until = min(stop, self._first + len(self._chunk))
+            for matrix in self._chunk[start - self._first : until - self._first]:
+                vectors = torch.bmm(matrix, vectors)
+            start = until
         return vectors
 
     def is_iterated(self, leading: int | None) -> bool:

@@ -36,17 +36,27 @@ class DenseJacobians(CoreJacobians):
         self._trajectory, self._model, self._accelerated = trajectory, trajectory.model, accelerated
         self.size, self.length, self.period = self.core_size, trajectory.length, self._model.period
 
-    def blocks(self, start: int, stop: int) -> BlockMatrix:
-        """J_t of steps ``start + 1 … stop`` by blocks of the state, leading dimensions ``(steps, batch)``."""
+    def blocks(self, start: int, stop: int, whole: Tensor | None = None) -> BlockMatrix:
+        """J_t of steps ``start + 1 … stop`` by blocks of the state, leading dimensions ``(steps, batch)``.
+
+        Args:
+            start: The step before the first.
+            stop: The last step.
+            whole: Where to write the dense matrices, ``(steps, batch, n, n)``; by blocks alone without it.
+        """
         with torch.no_grad():
             here = self._trajectory.segment(Segment(start, stop, 1))
             if self._accelerated and isinstance(self._model, ChainRecurrence):
-                return chain_jacobians(self._model, here)
-            dense = jacobians_by_autograd(self._model, here).to("cpu", torch.float64)
-        return _cut(dense, self._model.state_spec)
+                return chain_jacobians(self._model, here, whole)
+            return _cut(jacobians_by_autograd(self._model, here), self._model.state_spec)
 
-    def _matrices(self, start: int, stop: int) -> Tensor:
-        return self.blocks(start, stop).dense()
+    def _write(self, start: int, stop: int, out: Tensor) -> None:
+        like = self._trajectory.x
+        direct = like.device == out.device and like.dtype == out.dtype
+        whole = out if direct else torch.empty_like(out, dtype=like.dtype, device=like.device)
+        found = self.blocks(start, stop, whole).dense()
+        if found.data_ptr() != out.data_ptr():
+            out.copy_(found)
 
     def null_directions(self, start: int, stop: int) -> int:
         """Declared by the architecture."""
@@ -60,7 +70,7 @@ class DenseJacobians(CoreJacobians):
 
     def eigenvalues(self, step: int, leading: int | None = None) -> Spectrum:
         """By the architecture's own algebra where it has one."""
-        blocks = self.blocks(step - 1, step).at(0)
+        blocks = self.blocks(step - 1, step).at(0).double()
         if self.is_iterated(leading):
             return Spectrum.simple(leading_eigenvalues(blocks.dense(), leading or DEFAULT_LEADING))
         if not self._accelerated:
@@ -69,7 +79,7 @@ class DenseJacobians(CoreJacobians):
 
     def singular_values(self, step: int, leading: int | None = None) -> Spectrum:
         """By the architecture's own algebra where it has one."""
-        blocks = self.blocks(step - 1, step).at(0)
+        blocks = self.blocks(step - 1, step).at(0).double()
         if self.is_iterated(leading):
             return Spectrum.simple(leading_singular_values(blocks.dense(), leading or DEFAULT_LEADING))
         if not self._accelerated:
@@ -78,7 +88,7 @@ class DenseJacobians(CoreJacobians):
 
     def matrix(self, step: int) -> Tensor:
         """All blocks."""
-        return self.blocks(step - 1, step).dense()[0]
+        return self.blocks(step - 1, step).dense()[0].to("cpu", torch.float64)
 
 
 def _cut(dense: Tensor, spec: tuple[Block, ...]) -> BlockMatrix:
@@ -89,4 +99,4 @@ def _cut(dense: Tensor, spec: tuple[Block, ...]) -> BlockMatrix:
         for row, rows in zip(spec, dense.split(sizes, dim=-2), strict=True)
         for column, part in zip(spec, rows.split(sizes, dim=-1), strict=True)
     }
-    return BlockMatrix(spec, full, {}, tuple(dense.shape[:-2]))
+    return BlockMatrix(spec, full, {}, tuple(dense.shape[:-2]), dense)

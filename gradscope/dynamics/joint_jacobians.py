@@ -32,14 +32,14 @@ class JointJacobians(CoreJacobians):
         self._model, self._trajectories = model, trajectories
         self.size, self.length = self.core_size, trajectories[0].length
 
-    def _matrices(self, start: int, stop: int) -> Tensor:
+    def _write(self, start: int, stop: int, out: Tensor) -> None:
         states = []
         for trajectory in self._trajectories:
             kept = trajectory.states(start, stop - 1)
             states.append(as_vector({b.name: kept[b.name] for b in trajectory.model.state_spec}, batch_dims=2))
         x = self._trajectories[0].x[start:stop]
         times = torch.arange(start + 1, stop + 1, device=x.device)
-        return joint_jacobians(self._model, tuple(states), x, times).to("cpu", torch.float64)
+        out.copy_(joint_jacobians(self._model, tuple(states), x, times))
 
     def null_directions(self, start: int, stop: int) -> int:
         """Those of the layers: the joint matrix is block triangular."""
@@ -63,7 +63,7 @@ class JointJacobians(CoreJacobians):
 
     def matrix(self, step: int) -> Tensor:
         """All layers."""
-        return self.core(step)
+        return self.core(step).clone()
 
 
 def recurrences_of(model: Model) -> tuple[Recurrence, ...]:

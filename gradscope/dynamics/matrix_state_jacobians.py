@@ -25,8 +25,8 @@ class MatrixStateJacobians(CoreJacobians):
         u = self._trajectory.prepared(start, stop)
         return {name: value.to("cpu", torch.float64) for name, value in u.items()}
 
-    def _matrices(self, start: int, stop: int) -> Tensor:
-        return self._model.transition(self._prepared(start, stop))
+    def _write(self, start: int, stop: int, out: Tensor) -> None:
+        out.copy_(self._model.transition(self._prepared(start, stop)))
 
     def eigenvalues(self, step: int, leading: int | None = None) -> Spectrum:
         """A_t's."""

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 LONGEST_BLOCK = 32
-TARGET_SPREAD = math.log(1e6)  # natural log of R's largest by its smallest diagonal entry that a block aims at
+TARGET_SPREAD = math.log(3e6)  # natural log of R's largest by its smallest diagonal entry that a block aims at
 LARGEST_SPREAD = math.log(1e7)  # beyond it, the frame has lost too many digits, and the block is done again in halves
 LARGEST_STRETCH = 600.0  # nats of a block, below float64's overflow at 709
 UNRESOLVED = math.log(1e-14)  # a stretch so far below the block's largest is rounding
 
+Array = NDArray[np.float64]
 Advance = Callable[[int, int, Tensor], Tensor]  # (start, stop, frame) -> J_stop ⋯ J_{start+1} frame
 
 
@@ -51,32 +53,27 @@ def stretching(
         every_step: Orthonormalise after each step, the slow twin.
     """
     ends = sorted({*cuts, length})
-    found: list[Tensor] = []
+    found: list[Array] = []
     stops: list[int] = []
     done, block = 0, 1
-    while done < length:
-        stop = min(done + block, next(end for end in ends if end > done))
-        q, r = torch.linalg.qr(advance(done, stop, frame))
-        log_r = r.diagonal(dim1=-2, dim2=-1).abs().log()
-        spread, stretch = _spread(log_r)
-        if not spread <= LARGEST_SPREAD and stop - done > 1:
-            block = (stop - done) // 2
-            continue
-        found.append(log_r)
-        stops.append(stop)
-        block = 1 if every_step else _next_block(spread / (stop - done), stretch / (stop - done))
-        frame, done = q, stop
-    log_stretch = torch.stack(found)
+    with np.errstate(divide="ignore", invalid="ignore"):  # log 0, and −inf − (−inf) of a frame that is gone
+        while done < length:
+            stop = min(done + block, next(end for end in ends if end > done))
+            q, r = torch.linalg.qr(advance(done, stop, frame))
+            # numpy from here on: a dozen tensor operations a block would cost as much as its QR
+            log_r: Array = np.log(np.abs(r.numpy().diagonal(axis1=-2, axis2=-1)))
+            highest, lowest = log_r.max(-1), log_r.min(-1)
+            spread, stretch = float((highest - lowest).max()), float(max(highest.max(), -lowest.min()))
+            if not spread <= LARGEST_SPREAD and stop - done > 1:
+                block = (stop - done) // 2
+                continue
+            found.append(log_r)
+            stops.append(stop)
+            block = 1 if every_step else _next_block(spread / (stop - done), stretch / (stop - done))
+            frame, done = q, stop
+    log_stretch = torch.from_numpy(np.stack(found))
     unresolved = (log_stretch < log_stretch.amax(-1, keepdim=True) + UNRESOLVED).any(0)
     return Stretching(log_stretch, tuple(stops), unresolved)
-
-
-def _spread(log_r: Tensor) -> tuple[float, float]:
-    """Of one block: nats between the largest and the smallest stretch of a sample, and the largest change of size."""
-    values = log_r.numpy()  # a dozen tensor operations a block would cost as much as its QR
-    highest, lowest = values.max(-1), values.min(-1)
-    with np.errstate(invalid="ignore"):  # −inf − (−inf): a frame that is gone
-        return float((highest - lowest).max()), float(max(highest.max(), -lowest.min()))
 
 
 def _next_block(spread: float, stretch: float) -> int:

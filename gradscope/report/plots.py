@@ -49,7 +49,7 @@ def plot_gradient_norms(gradients: pd.DataFrame, summary: pd.DataFrame) -> Figur
 def _reference(lags: Iterable[int]) -> str:
     """What norms are relative to, in words: lag 1 where the last step has a direct path to the output."""
     found = {"the last step" if lag == 0 else "one step back" for lag in lags}
-    return found.pop() if len(found) == 1 else "the last step (direct path: one back)"
+    return found.pop() if len(found) == 1 else "the last step\n(direct path: one back)"
 
 
 def _profile(axes: Axes, mine: pd.DataFrame, reference_lag: int, look: Look, label: str) -> None:
@@ -104,22 +104,23 @@ def _zero_from(places: Array, log10_norms: Array) -> int | None:
 
 def _mark_end(axes: Axes, x: float, y: float, look: Look) -> None:
     """A hollow triangle where a line ends because there is no logarithm of what follows."""
-    axes.plot([x], [y], color=look.colour, linestyle="none", marker="v", markersize=8, markerfacecolor="none", zorder=3)
+    axes.plot(
+        [x], [y], color=look.colour, linestyle="none", marker="v", markersize=8, markerfacecolor="none", clip_on=False
+    )
 
 
 def limits_of_dtypes(axes: Axes) -> None:
     """Where a gradient of size 1 at the reference is lost, as far as it is in sight."""
     low, _ = axes.get_ylim()
-    for dtype, limit in LOST_BELOW.items():
+    for place, (dtype, limit) in enumerate(sorted(LOST_BELOW.items(), key=lambda item: -item[1])):
         if low < limit:
             axes.axhline(limit, color="0.45", linewidth=0.8, linestyle=(0, (1, 2)))
             axes.annotate(
                 f"below: 0 in {dtype}",
-                (1, limit),
+                (0, limit),
                 xycoords=("axes fraction", "data"),
-                xytext=(-4, -11),
+                xytext=(6 + 84 * place, -11),  # side by side, for the limits coincide where thousands of decades show
                 textcoords="offset points",
-                ha="right",
                 fontsize=8,
                 color="0.3",
                 bbox=BEHIND_TEXT,
@@ -204,4 +205,6 @@ def legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     columns = 1 + (len(labels) - 1) // PER_LEGEND_COLUMN
     figure.set_size_inches(figure.get_figwidth() + 1.6 * (columns - 1), figure.get_figheight())
-    figure.legend(handles, labels, loc="outside right upper", ncols=columns, frameon=False, fontsize=9)
+    figure.legend(
+        handles, labels, loc="outside right upper", ncols=columns, handlelength=3.2, frameon=False, fontsize=9
+    )

@@ -39,7 +39,6 @@ def plot_eigenvalues(eigenvalues: pd.DataFrame, summary: pd.DataFrame) -> Figure
     for index, label in enumerate(labels):
         axes = figure.add_subplot(rows, columns, index + 1)
         mine = eigenvalues[eigenvalues["arch"] == label].dropna(subset=["real", "imag"])
-        mine = mine.drop_duplicates(subset=["real", "imag", "index", "layer", "seed"])  # the same at every step
         _panel(axes, label, mine, style[label])
         growth = summary.loc[summary["arch"] == label, "exp_lyapunov_max"].mean()
         axes.text(0.03, 0.02, f"long run ×{growth:.3g} a step", transform=axes.transAxes, fontsize=8)
@@ -47,7 +46,8 @@ def plot_eigenvalues(eigenvalues: pd.DataFrame, summary: pd.DataFrame) -> Figure
 
 
 def _panel(axes: Axes, label: str, mine: pd.DataFrame, look: Look) -> None:
-    x, y = mine["real"].to_numpy(dtype=float), mine["imag"].to_numpy(dtype=float)
+    drawn = mine.drop_duplicates(subset=["real", "imag", "index", "layer", "seed"])  # some are the same at every step
+    x, y = drawn["real"].to_numpy(dtype=float), drawn["imag"].to_numpy(dtype=float)
     reach = max(REACH, 1.1 * float(np.hypot(x, y).max(initial=0.0)))
     axes.set_title(label, fontsize=10, loc="left")
     axes.set_aspect("equal")
