@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import gradscope
-from tests.models import NAMES, inputs, small
+from tests.models import NAMES, RECURRENT, inputs, small
 from tests.tolerances import DECADES, SAME_DECADES
 
 
@@ -36,3 +36,36 @@ def test_cpu_and_cuda_agree(name, num_layers):
         assert mine.keys() == reference.keys()
         for key, value in mine.items():
             assert torch.allclose(value, reference[key], rtol=0, atol=DECADES[torch.float64], equal_nan=True), key
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_spectra_do_not_depend_on_the_number_of_threads(name):
+    threads = torch.get_num_threads()
+    model, x = small(name, hidden_size=8), inputs(length=80)
+    try:
+        results = []
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            results.append(gradscope.lyapunov_exponents(model, x).exponents_nats_per_step)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.allclose(*results, rtol=0, atol=1e-10)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("name", RECURRENT)
+def test_spectra_of_cpu_and_cuda_agree(name, num_layers):
+    results = []
+    for device in ("cpu", "cuda"):
+        model, x = small(name, num_layers).to(device), inputs(length=60).to(device)
+        results.append(
+            (
+                gradscope.jacobian_spectrum(model, x, steps=[30, 60]).singular_values,
+                gradscope.lyapunov_exponents(model, x, warm_up=20).exponents_nats_per_step,
+                gradscope.jacobian_products(model, x).log10_largest_singular_value,
+            )
+        )
+    for mine, reference in zip(*results, strict=True):
+        assert mine.device.type == "cpu"
+        assert torch.allclose(mine, reference, rtol=0, atol=1e-8, equal_nan=True)

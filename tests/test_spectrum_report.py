@@ -32,6 +32,7 @@ def summary(*rows):
     return pd.DataFrame(made)
 
 
+NO_PERIODS = pd.DataFrame(columns=list(TABLES["spectrum"]["period_eigenvalues"]))
 TRANSFORMER = (
     "transformer",
     math.nan,
@@ -149,7 +150,7 @@ def test_eigenvalue_panels():
     many = rng.standard_normal(5000) * 0.2 + 1j * rng.standard_normal(5000) * 0.2
     near_one = eigenvalues("near", [0.995, 0.5j, -0.5j, 0])
     frame = pd.concat([near_one, eigenvalues("many", many), eigenvalues("x", [0.2])])
-    figure = plot_eigenvalues(frame, summary(("near", 1, 0, 0), ("many", 1, -0.5, 0), ("x", 0.2, -1.6, 0)))
+    figure = plot_eigenvalues(frame, NO_PERIODS, summary(("near", 1, 0, 0), ("many", 1, -0.5, 0), ("x", 0.2, -1.6, 0)))
     near, many_axes, far = (axes for axes in figure.axes if axes.get_title(loc="left"))
     assert [axes.get_title(loc="left") for axes in (near, many_axes, far)] == ["near", "many", "x"]
     assert len(near.child_axes) == 1  # what is near λ = 1, enlarged
@@ -220,3 +221,68 @@ def test_a_run_without_recurrent_states_has_the_temporal_picture_alone():
     tables = {name: pd.DataFrame(columns=list(columns)) for name, columns in TABLES["spectrum"].items()}
     tables["temporal"], tables["summary"] = products("transformer", [-1, -2], [-3, -4]), summary(TRANSFORMER)
     assert list(PICTURES["spectrum"](tables)) == ["temporal"]
+
+
+def test_the_narrow_table_keeps_the_status():
+    frame = summary(("a", 0.5, -0.6, 0.01, {"status": "not converged"}))
+    narrow = spectrum_table(frame, deviations=False)
+    assert str(next(iter(narrow.columns[-1].cells))) == "contracting (Λ₁ -0.6000), not converged"
+
+
+def test_what_expands_does_not_keep_longest():
+    said = findings(summary(("x", 1.03, 0.03, 1e-3), ("y", 0.9, -0.09, 1e-3)))
+    assert said[0] == "y keeps perturbations longest (a factor of ten lost in 25.6 steps)."
+    assert findings(summary(("x", 1.03, 0.03, 1e-3)))[0].startswith("x expands")
+
+
+def test_a_seed_without_numbers_is_named():
+    frame = summary(("a", 0.5, -0.6, 0.01), ("a", math.nan, math.nan, math.nan, {"status": "failed"}))
+    assert findings(frame)[-1] == "a (in 1 of 2 seeds) gave no finite spectrum."
+
+
+def test_a_null_recurrence_against_its_radius():
+    frame = summary(("zero", 0.5, -math.inf, 0.0))
+    assert misleading(frame) == "a one-step radius of 0.5 promises a memory, the long run keeps nothing"
+    assert spectrum_rows(frame).rows[0][-1] == "contracting (Λ₁ −∞)"
+
+
+def test_one_broken_seed_does_not_hide_the_others():
+    spoilt = pd.concat([lyapunov("a", [-0.1, -0.5]), lyapunov("a", [math.nan] * 2, seed=1)])
+    assert np.allclose(curve(plot_lyapunov(spoilt).axes[0], "a").get_ydata(), [-0.1, -0.5])
+    spoilt = pd.concat(
+        [products("a", [-1, -2], [-3, -4]), products("a", [math.nan] * 2, [math.nan] * 2).assign(seed=1)]
+    )
+    assert np.allclose(curve(plot_products(spoilt).axes[0], "a").get_ydata(), [-1, -2])
+
+
+def test_all_null_is_said():
+    assert len(curve(plot_lyapunov(lyapunov("a", [-math.inf] * 2)).axes[0], "a (all null)").get_xdata()) == 0
+
+
+def test_a_period_is_drawn_as_rings():
+    rings = pd.DataFrame({"modulus_per_step": [0.5, 0.9], "angle_per_period": [0.0, math.pi / 2]})
+    rings = rings.assign(arch="a", seed=0, sample=0, step=[20, 20], layer=0, index=[0, 1], period=20)
+    axes = plot_eigenvalues(eigenvalues("a", [1.0]), rings, summary(("a", 1, 0, 0))).axes[0]
+    assert "○ a period of 20, a step" in {text.get_text() for text in axes.texts}
+    (drawn,) = [line for line in axes.lines if line.get_markeredgecolor() == "black" and line.get_marker() == "o"]
+    assert np.allclose(drawn.get_xdata(), [0.5, 0])
+    assert np.allclose(drawn.get_ydata(), [0, 0.9])
+
+
+def test_repeated_eigenvalues_are_counted():
+    axes = plot_eigenvalues(eigenvalues("a", [1.0], 64), NO_PERIODS, summary(("a", 1, 0, 0))).axes[0]
+    assert "×64" in {text.get_text() for text in axes.texts}
+
+
+@pytest.mark.parametrize(
+    ("name", "plot"),
+    [
+        ("eigenvalues", lambda frame: plot_eigenvalues(frame, NO_PERIODS, summary(TRANSFORMER))),
+        ("lyapunov", plot_lyapunov),
+        ("products", plot_products),
+        ("temporal", plot_temporal),
+    ],
+)
+def test_empty_frames_give_a_sentence(name, plot):
+    (axes,) = plot(pd.DataFrame(columns=list(TABLES["spectrum"][name]))).axes
+    assert axes.texts[0].get_text().endswith(".")

@@ -23,7 +23,9 @@ def _comparison(tables: Frames) -> dict[str, Figure]:
 def _spectrum(tables: Frames) -> dict[str, Figure]:
     pictures: dict[str, Figure] = {}
     if len(tables["eigenvalues"]):
-        pictures["eigenvalues"] = plot_eigenvalues(tables["eigenvalues"], tables["summary"])
+        pictures["eigenvalues"] = plot_eigenvalues(
+            tables["eigenvalues"], tables["period_eigenvalues"], tables["summary"]
+        )
         pictures["lyapunov"] = plot_lyapunov(tables["lyapunov"])
     if len(tables["products"]):
         pictures["products"] = plot_products(tables["products"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from gradscope.measurements.results import GradientNorms
 from gradscope.measurements.summary import LOST_BELOW
 from gradscope.report.frames import gradient_frame
+from gradscope.report.sentences import reference
 from gradscope.report.style import Look, looks
 
 Array = NDArray[Any]
@@ -41,15 +41,13 @@ def plot_gradient_norms(gradients: pd.DataFrame, summary: pd.DataFrame) -> Figur
     axes.set_xscale("symlog", linthresh=1, linscale=0.3)
     axes.set_xlim(0, longest)
     axes.set_xlabel("steps back from the last one")
-    axes.set_ylabel(f"gradient norm relative to {_reference(summary['reference_lag'])}, log10")
+    axes.set_ylabel(f"gradient norm relative to {_two_lines(reference(summary['reference_lag']))}, log10")
     legend(figure, axes)
     return figure
 
 
-def _reference(lags: Iterable[int]) -> str:
-    """What norms are relative to, in words: lag 1 where the last step has a direct path to the output."""
-    found = {"the last step" if lag == 0 else "one step back" for lag in lags}
-    return found.pop() if len(found) == 1 else "the last step\n(direct path: one back)"
+def _two_lines(text: str) -> str:
+    return text.replace(" (", "\n(")
 
 
 def _profile(axes: Axes, mine: pd.DataFrame, reference_lag: int, look: Look, label: str) -> None:
@@ -157,7 +155,7 @@ def plot_length_sweep(summary: pd.DataFrame) -> Figure:
         )
     axes.set_xscale("log")
     axes.set_xlabel("sequence length T")
-    axes.set_ylabel(f"gradient norm at step 1 relative to {_reference(summary['reference_lag'])}, log10")
+    axes.set_ylabel(f"gradient norm at step 1 relative to {_two_lines(reference(summary['reference_lag']))}, log10")
     limits_of_dtypes(axes)
     legend(figure, axes)
     return figure
@@ -177,7 +175,7 @@ def plot_result(result: GradientNorms, **options: Any) -> Figure:
         _profile(axes, mine.assign(seed=0), result.reference_lag, look, f"T={length}")
     axes.set_xscale("symlog", linthresh=1, linscale=0.3)
     axes.set_xlabel("steps back from the last one")
-    axes.set_ylabel(f"gradient norm relative to {_reference([result.reference_lag])}, log10")
+    axes.set_ylabel(f"gradient norm relative to {reference([result.reference_lag])}, log10")
     legend(figure, axes)
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -97,3 +98,9 @@ def listed(names: list[str]) -> str:
 def verb(names: list[str], one: str, many: str) -> str:
     """The form that goes with one or with many."""
     return one if len(names) == 1 else many
+
+
+def reference(lags: Iterable[int]) -> str:
+    """What norms are relative to, in words: lag 1 where the last step has a direct path to the output."""
+    found = {"the last step" if lag == 0 else "one step back" for lag in lags}
+    return found.pop() if len(found) == 1 else "the last step (direct path: one back)"

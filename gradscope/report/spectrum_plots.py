@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -28,9 +29,14 @@ FINE = (0, (1, 1.5))  # the line of smallest singular values
 Array = NDArray[np.float64]
 
 
-def plot_eigenvalues(eigenvalues: pd.DataFrame, summary: pd.DataFrame) -> Figure:
-    """One-step eigenvalues in the complex plane, one panel an architecture, with what is near λ = 1 enlarged."""
+def plot_eigenvalues(eigenvalues: pd.DataFrame, periods: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+    """One-step eigenvalues in the complex plane, one panel an architecture, with what is near λ = 1 enlarged.
+
+    Black rings are those of the product over a period, where an architecture has one: modulus a step, angle a period.
+    """
     labels = list(dict.fromkeys(eigenvalues["arch"]))
+    if not labels:
+        return _nothing("No eigenvalues: nothing measured here has a recurrent state.")
     columns = min(COLUMNS, len(labels))
     rows = math.ceil(len(labels) / columns)
     figure = Figure(figsize=(2.9 * columns + 0.4, 3.1 * rows + 0.5), layout="constrained")
@@ -40,6 +46,7 @@ def plot_eigenvalues(eigenvalues: pd.DataFrame, summary: pd.DataFrame) -> Figure
         axes = figure.add_subplot(rows, columns, index + 1)
         mine = eigenvalues[eigenvalues["arch"] == label].dropna(subset=["real", "imag"])
         _panel(axes, label, mine, style[label])
+        _period_rings(axes, periods[periods["arch"] == label])
         growth = summary.loc[summary["arch"] == label, "exp_lyapunov_max"].mean()
         axes.text(0.03, 0.02, f"long run ×{growth:.3g} a step", transform=axes.transAxes, fontsize=8)
     return figure
@@ -59,11 +66,42 @@ def _panel(axes: Axes, label: str, mine: pd.DataFrame, look: Look) -> None:
     _points(axes, x, y, look, reach)
     share = f"{100 * _near_share(mine):.0f} % of |λ| above 0.99" if len(mine) else "not finite"
     axes.text(0.03, 0.09, share, transform=axes.transAxes, fontsize=8, color="0.25")
+    _multiplicity(axes, drawn)
     if ((x == 0) & (y == 0)).any():
         axes.plot([0], [0], marker="x", color="black", markersize=6)
     near = (np.abs(x - 1) < NEAR) & (np.abs(y) < NEAR)
     if near.any():
         _inset(axes, x[near], y[near], look)
+
+
+def _period_rings(axes: Axes, mine: pd.DataFrame) -> None:
+    mine = mine[mine["step"] == mine["step"].max()]
+    modulus, angle = (mine[name].to_numpy(dtype=float) for name in ("modulus_per_step", "angle_per_period"))
+    inset: list[Any] = list(axes.child_axes)
+    for target in (axes, *inset):
+        x, y = modulus * np.cos(angle), modulus * np.sin(angle)
+        target.plot(x, y, linestyle="", marker="o", markersize=4, mfc="none", mec="black", mew=0.5, zorder=4)
+    if len(mine):
+        text = f"○ a period of {int(mine['period'].iloc[0])}, a step"
+        axes.text(0.03, 0.95, text, transform=axes.transAxes, fontsize=8)
+
+
+def _multiplicity(axes: Axes, drawn: pd.DataFrame) -> None:
+    """How many eigenvalues the point with the most of them stands for."""
+    if (drawn["multiplicity"] > 1).any():
+        most = drawn.iloc[int(drawn["multiplicity"].to_numpy(dtype=float).argmax())]
+        offset = (-6, -14)
+        place = (float(most["real"]), float(most["imag"]))
+        axes.annotate(
+            f"×{int(most['multiplicity']):,}", place, offset, textcoords="offset points", ha="right", fontsize=7
+        )
+
+
+def _nothing(sentence: str) -> Figure:
+    figure, axes = figure_with_axes("")
+    axes.axis("off")
+    axes.text(0.5, 0.5, sentence, transform=axes.transAxes, ha="center", va="center")
+    return figure
 
 
 def _near_share(mine: pd.DataFrame) -> float:
@@ -92,12 +130,20 @@ def _inset(axes: Axes, x: Array, y: Array, look: Look) -> None:
 
 def plot_lyapunov(lyapunov: pd.DataFrame) -> Figure:
     """All exponents by rank, one line an architecture: which share of the directions keeps, which forgets."""
+    if lyapunov.empty:
+        return _nothing("No Lyapunov exponents: nothing measured here has a recurrent state.")
     figure, axes = figure_with_axes("Lyapunov exponents: what the long run does to each direction")
     lowest, highest = -0.5, 0.12
     for label, look in looks(list(lyapunov["arch"])).items():
         ranks, low, mean, high, null = _by_rank(lyapunov[lyapunov["arch"] == label])
         if len(mean) == 0:
-            axes.plot([], [], color=look.colour, linestyle=look.line, label=f"{label} (not finite)")
+            axes.plot(
+                [],
+                [],
+                color=look.colour,
+                linestyle=look.line,
+                label=f"{label} ({'all null' if null else 'not finite'})",
+            )
             continue
         lowest, highest = min(lowest, float(low.min())), max(highest, float(high.max()))
         axes.plot(
@@ -133,7 +179,7 @@ def _by_rank(mine: pd.DataFrame) -> tuple[Array, Array, Array, Array, float]:
     ordered = []
     for _, group in mine.groupby(["seed", "sample"]):
         values = np.sort(group["exponent_nats_per_step"].to_numpy(dtype=float))[::-1]
-        ordered.append(values[~np.isnan(values)])
+        ordered += [values[~np.isnan(values)]] if not np.isnan(values).all() else []
     count = min((len(values) for values in ordered), default=0)
     table = np.array([values[:count] for values in ordered]).reshape(len(ordered), count)
     finite = np.isfinite(table).all(axis=0)
@@ -157,6 +203,8 @@ def plot_temporal(temporal: pd.DataFrame) -> Figure:
 
 
 def _singular_values(frame: pd.DataFrame, title: str) -> Figure:
+    if frame.empty:
+        return _nothing("Nothing was measured for this picture.")
     figure, axes = figure_with_axes(title)
     lowest = highest = 0.0
     for label, look in looks(list(frame["arch"])).items():
@@ -187,8 +235,11 @@ def _singular_values(frame: pd.DataFrame, title: str) -> Figure:
 
 
 def _mean_by_lag(mine: pd.DataFrame, column: str) -> tuple[Array, Array]:
-    """Mean over seeds and samples; lags at which one of them is not finite are left out."""
+    """Mean over seeds and samples; what has no number at all is left out, as are lags with a zero."""
     table = mine.pivot_table(index="steps_back", columns=["seed", "sample"], values=column, dropna=False).sort_index()
     values = table.to_numpy(dtype=float)
+    values = values[:, ~np.isnan(values).all(axis=0)]
+    if values.shape[1] == 0:
+        return np.zeros(0), np.zeros(0)
     finite = np.isfinite(values).all(axis=1)
     return table.index.to_numpy(dtype=np.float64)[finite], values[finite].mean(axis=1)

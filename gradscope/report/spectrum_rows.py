@@ -76,6 +76,8 @@ def misleading(mine: pd.DataFrame) -> str:
     if said != found.verdict:
         growth = f"×{math.exp(found.nats_per_step):.4g} a step"
         return f"a one-step radius of {radius:.4g} says {said}, the long run says {found.verdict} ({growth})"
+    if found.nats_per_step == -math.inf:
+        return f"a one-step radius of {radius:.4g} promises a memory, the long run keeps nothing" if radius > 0 else ""
     if found.verdict == "contracting" and radius > 0 and found.nats_per_step < MISLEADING * math.log(radius):
         promised, kept = -1 / math.log(radius), -1 / found.nats_per_step
         return (
@@ -114,7 +116,8 @@ def _add_row(table: SpectrumRows, label: str, mine: pd.DataFrame, has_period: bo
 def _verdict_cell(found: LargestExponent, verdict: str, troubles: list[str]) -> str:
     if verdict in ("none", "unknown"):
         return ", ".join(troubles) or verdict
-    cell = f"{verdict} (Λ₁ {_signed(found.nats_per_step)} ± {found.standard_error:.2g})"
+    exponent = f"{_signed(found.nats_per_step)} ± {found.standard_error:.2g}"
+    cell = f"{verdict} (Λ₁ {exponent if math.isfinite(found.nats_per_step) else '−∞'})"
     return f"{cell}, {', '.join(troubles)}" if troubles else cell
 
 

@@ -15,12 +15,13 @@ def findings(summary: pd.DataFrame) -> list[str]:
     rows = {str(label): summary[summary["arch"] == label] for label in summary["arch"].unique()}
     found = {label: largest_exponent(mine) for label, mine in rows.items()}
     known = {label: value for label, value in found.items() if value.verdict != "unknown"}
-    sentences = [_longest_and_shortest(known)] if known else []
+    keeping = {label: value for label, value in known.items() if value.verdict != "expanding"}
+    sentences = [_longest_and_shortest(keeping)] if keeping else []
     expanding = [label for label, value in known.items() if value.verdict == "expanding"]
     if expanding:
         sentences.append(
-            f"{listed(expanding)} {verb(expanding, 'expands', 'expand')}: a perturbation, and with it a gradient, "
-            "grows without bound."
+            f"{listed(expanding)} {verb(expanding, 'expands', 'expand')}: perturbations, and with them gradients, grow "
+            "from step to step."
         )
     misled = [label for label in known if misleading(rows[label])]
     if misled:
@@ -31,10 +32,19 @@ def findings(summary: pd.DataFrame) -> list[str]:
             f"{listed(without)} {verb(without, 'has', 'have')} no recurrent state, so there is no state Jacobian; the "
             "counterpart is the temporal Jacobian ∂y_T/∂x_t."
         )
-    troubled = [label for label in found if label not in known and label not in without]
+    troubled = [_with_count(label, rows[label]) for label in found if label not in without and _broken(rows[label])]
     if troubled:
         sentences.append(f"{listed(troubled)} gave no finite spectrum.")
     return sentences
+
+
+def _broken(mine: pd.DataFrame) -> int:
+    """In how many seeds there is no exponent."""
+    return int(mine["lyapunov_max_nats_per_step"].isna().sum())
+
+
+def _with_count(label: str, mine: pd.DataFrame) -> str:
+    return label if _broken(mine) == len(mine) else f"{label} (in {_broken(mine)} of {len(mine)} seeds)"
 
 
 def _longest_and_shortest(known: dict[str, LargestExponent]) -> str:
@@ -53,4 +63,8 @@ def _decade(exponent: float) -> str:
     if abs(exponent) < 1e-9:
         return "neither growth nor decay"
     steps, what = math.log(10) / abs(exponent), "lost" if exponent < 0 else "gained"
-    return f"a factor of ten {what} in {steps:.3g} steps" if steps < 1e6 else "neither growth nor decay to speak of"
+    return f"a factor of ten {what} in {_count(steps)} steps" if steps < 1e6 else "neither growth nor decay to speak of"
+
+
+def _count(steps: float) -> str:
+    return f"{steps:,.0f}" if steps >= 100 else f"{steps:.3g}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 from rich import box
 from rich.table import Table
@@ -10,6 +12,7 @@ from rich.text import Text
 from gradscope.report.spectrum_rows import SpectrumRows, spectrum_rows
 
 STYLES = {"contracting": "blue", "expanding": "red", "marginal": "green", "unknown": "yellow", "none": "dim"}
+DEVIATION = re.compile(r" ± [^),]+")  # what follows stays: a status is never hidden
 LEGEND = (
     "One step: radius and σ max are medians over the steps. Long run: exp Λ is the growth a step; time constants in "
     "steps, from the radius."
@@ -31,8 +34,7 @@ def spectrum_table(summary: pd.DataFrame, *, deviations: bool = True) -> Table:
         justify = "left" if index in (0, len(content.headers) - 1) else "right"
         table.add_column(header.replace(" ", "\n"), justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for cells, verdict in zip(content.rows, content.verdicts, strict=True):
-        *numbers, last = cells if deviations else [cell.partition(" ±")[0] for cell in cells]
-        last = last if last.count("(") == last.count(")") else f"{last})"
+        *numbers, last = cells if deviations else [DEVIATION.sub("", cell) for cell in cells]
         table.add_row(*numbers, Text(last, style=STYLES.get(verdict, "")))
     return table
 

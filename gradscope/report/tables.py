@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from gradscope.report.rows import Comparison, comparison
+from gradscope.report.sentences import reference
 
+DEVIATION = re.compile(r" ± [^) (]+")  # a count of zeros after it stays
 STYLES = {"vanishing": "blue", "exploding": "red", "saturated": "magenta", "stable": "green", "unknown": "yellow"}
 
 
@@ -25,7 +29,7 @@ def comparison_table(
     """
     content = comparison(summary, relative_to=relative_to, clip_norm=clip_norm)
     table = Table(
-        title="log10 of the gradient norm at step 1, relative to the last step",
+        title=f"log10 of the gradient norm at step 1, relative to {reference(summary['reference_lag'])}",
         caption=caption(content),
         caption_justify="left",
         title_justify="left",
@@ -37,7 +41,7 @@ def comparison_table(
         header = header if "÷" in header else header.replace(" ", "\n")
         table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for cells, colours in zip(content.rows, content.colours, strict=True):
-        shown = cells if deviations else [cell.partition(" ±")[0] for cell in cells]
+        shown = cells if deviations else [DEVIATION.sub("", cell) for cell in cells]
         table.add_row(*(Text(cell, style=STYLES.get(c, "")) for cell, c in zip(shown, colours, strict=True)))
     return table
 
