@@ -352,6 +352,20 @@ def test_a_signal_ends_a_running_command_with_130(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_an_interrupt_that_a_callback_swallows_is_not_lost() -> None:
+    from gradscope.cli.interruption import remembered_interrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with remembered_interrupt() as check:
+        check()
+        with pytest.raises(KeyboardInterrupt):  # and swallowed
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            check()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_version(capsys: Captured) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"gradscope {__version__}\n"

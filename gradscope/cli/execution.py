@@ -14,8 +14,10 @@ import typer
 
 from gradscope import __version__, store
 from gradscope.cli.console import Messages, fits_terminal, print_wide
+from gradscope.cli.interruption import remembered_interrupt
 from gradscope.config.run import RunConfiguration
 from gradscope.plan import Plan
+from gradscope.sweep.cell import Cell
 from gradscope.sweep.result import SUMMARY
 from gradscope.sweep.run_cell import run_cell
 from gradscope.sweep.runner import SweepOutcome, run_sweep
@@ -62,10 +64,13 @@ def execute(configuration: AnyConfiguration, make_plan: Callable[[AnyConfigurati
 
 def _sweep(plan: Plan, configuration: RunConfiguration, messages: Messages) -> SweepOutcome:
     memory = store.CellStore(configuration.out, resume=configuration.resume) if configuration.out else None
-    with messages.progress(len(plan.cells), "Measuring") as advance:
-        outcome = run_sweep(
-            plan.cells, memory=memory, run=run_cell, finished=lambda cell: advance(f"{cell.label}, seed {cell.seed}")
-        )
+    with remembered_interrupt() as check, messages.progress(len(plan.cells), "Measuring") as advance:
+
+        def finished(cell: Cell) -> None:
+            advance(f"{cell.label}, seed {cell.seed}")
+            check()
+
+        outcome = run_sweep(plan.cells, memory=memory, run=run_cell, finished=finished)
     if outcome.recalled:
         messages.say(f"{outcome.recalled} of {len(plan.cells)} cells were finished by an earlier run.")
     for text in dict.fromkeys(note for result in outcome.results for note in (*result.notes, result.failure) if note):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gradscope.config.settings import Setting
+from gradscope.config.settings import Setting, shown_name
 
 
 def command_function(settings: Mapping[str, Setting], run: Callable[[dict[str, Any]], int], help_text: str) -> Any:
@@ -25,7 +25,7 @@ def command_function(settings: Mapping[str, Setting], run: Callable[[dict[str, A
 
 
 def _parameter(name: str, setting: Setting) -> inspect.Parameter:
-    flag = f"--{name.replace('_', '-')}"
+    flag = f"--{shown_name(name)}"
     default = "" if setting.is_flag or setting.default is None else f" [default: {setting.default}]"
     text = f"{setting.help}{default}"
     if setting.is_flag:
