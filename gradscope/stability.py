@@ -1,4 +1,4 @@
-"""From Lyapunov exponents to a verdict on a recurrence, and whether its one-step spectral radius agrees."""
+"""Verdicts on a recurrence: from Lyapunov exponents, and from how its sensitivity grows with its memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Literal
 
 Stability = Literal["contracting", "marginal", "expanding", "unknown"]
 
+Curse = Literal["cursed", "softened", "mitigated", "unknown"]
+
+CURSED, MITIGATED = -2.5, -0.5  # exponents of E|dh/dω|² in 1 − |λ|: as for λ itself below, hardly any above
 SIGNIFICANT = 2.0  # standard errors
 
 
@@ -33,3 +36,15 @@ def radius_stability(spectral_radius: float, length: int) -> Stability:
     """What the one-step spectral radius would say if every step were the same."""
     exponent = math.log(spectral_radius) if spectral_radius > 0 else spectral_radius - math.inf
     return stability(exponent, 0.0, length)
+
+
+def curse(exponent: float) -> Curse:
+    """How bad the curse of memory is, from the exponent of E|dh/dω|² in 1 − |λ|.
+
+    Cursed below −2.5 (−3 is what λ itself suffers), mitigated above −0.5, softened between.
+    """
+    if math.isnan(exponent):
+        return "unknown"
+    if exponent <= CURSED:
+        return "cursed"
+    return "mitigated" if exponent >= MITIGATED else "softened"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from gradscope.config.architectures import ArchitectureChoice
 from gradscope.config.inputs import InputChoice
-from gradscope.config.settings import Setting
+from gradscope.config.settings import Setting, shown_name
 from gradscope.config.steps import StepChoice
 from gradscope.config.values import LARGEST_SEED
 from gradscope.errors import UsageError
@@ -108,7 +108,7 @@ def read_settings(
     for name, setting in settings.items():
         value = given.get(name)
         value = setting.default if value is None else value
-        shown = f"{prefix}{name.replace('_', '-')}"
+        shown = f"{prefix}{shown_name(name)}"
         read[name] = None if value is None else setting.read(shown, value, folder)
     return read
 

@@ -10,6 +10,7 @@ from typing import Any
 from gradscope.config import values
 from gradscope.config.architectures import parse_architectures
 from gradscope.config.inputs import parse_input
+from gradscope.config.lambdas import parse_lambdas
 from gradscope.config.lengths import parse_lengths
 from gradscope.config.steps import parse_steps
 
@@ -44,6 +45,11 @@ class Setting:
     def is_flag(self) -> bool:
         """Whether it takes no value."""
         return isinstance(self.default, bool)
+
+
+def shown_name(name: str) -> str:
+    """A setting's name as the user writes it: dashes, and no underscore after a word that Python keeps for itself."""
+    return name.rstrip("_").replace("_", "-")
 
 
 def _plain(read: Callable[[str, Any], Any]) -> Reader:
@@ -170,4 +176,62 @@ SPECTRUM: dict[str, Setting] = {
     **{name: COMPARE[name] for name in ("format", "out")},
     "every_step": replace(COMPARE["every_step"], help="Products at every lag of sequences above 2000 steps."),
     **{name: COMPARE[name] for name in ("resume", "quiet")},
+}
+
+PARAMETRIZATIONS = ("direct", "exp-exp", "sigmoid", "softplus", "tanh", "log-delta", "polar")
+NORMALIZATIONS = ("none", "sqrt", "exact", "coupled")
+GAMMAS = ("detached", "attached")
+
+
+def _names(kind: str, choices: tuple[str, ...]) -> Reader:
+    """One or more words of a table, in the order given."""
+
+    def read(shown: str, value: Any, folder: Path) -> tuple[str, ...]:
+        names = [name.strip() for name in values.joined_words(shown, value).split(",")]
+        return tuple(dict.fromkeys(values.one_of(shown, name, kind, choices) for name in names))
+
+    return read
+
+
+SENSITIVITY: dict[str, Setting] = {
+    "arch": replace(COMPARE["arch"], default="lru,lstm,gru"),
+    "lambda_": Setting(
+        lambda shown, value, folder: parse_lambdas(shown, values.joined_words(shown, value)),
+        "0.9..0.9999",
+        "SPEC",
+        _WHAT,
+        "Moduli of λ: 0.9,0.99; 0.9..0.9999 is five values log-spaced in 1 − λ; 0.9..0.9999:7 seven.",
+    ),
+    "length": Setting(
+        _plain(values.count_or_auto),
+        "auto",
+        "T|auto",
+        _WHAT,
+        "Steps; auto takes 10/(1 − λ), up to 100,000 for the scalar law and 10,000 for architectures.",
+    ),
+    "samples": Setting(_count, "1024", "N", _WHAT, "Sequences of the scalar law."),
+    "parametrization": Setting(
+        _names("parametrization", PARAMETRIZATIONS),
+        "direct,exp-exp,sigmoid,tanh",
+        "A,B,…",
+        _WHAT,
+        f"Of the scalar law's λ(ω): {', '.join(PARAMETRIZATIONS)} (the angle).",
+    ),
+    "normalization": Setting(
+        _names("normalization", NORMALIZATIONS),
+        "none,sqrt",
+        "A,B,…",
+        _WHAT,
+        "Of the scalar law's input, γ(λ): none; sqrt √(1 − |λ|²); exact E|h|² = 1; coupled 1 − |λ|.",
+    ),
+    "gamma": Setting(
+        _choice("gamma", GAMMAS), "detached", "|".join(GAMMAS), _WHAT, "Whether dh/dω goes through γ too."
+    ),
+    "second": Setting(_flag, False, "", _WHAT, "Also E|d²h/dω²|², where ω is λ itself."),
+    **{name: COMPARE[name] for name in ("hidden_size", "num_layers", "input", "data", "input_size")},
+    "batch": COMPARE["batch"],
+    **{name: COMPARE[name] for name in ("seeds", "seed", "device")},
+    "dtype": replace(COMPARE["dtype"], default="float64"),
+    "threads": COMPARE["threads"],
+    **{name: COMPARE[name] for name in ("format", "out", "resume", "quiet")},
 }

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from gradscope.config.settings import COMPARE, SPECTRUM, Setting
+from gradscope.config.settings import COMPARE, SPECTRUM, Setting, shown_name
 from gradscope.errors import UnknownName, UsageError
 
 COMMANDS: dict[str, dict[str, Setting]] = {"compare": COMPARE, "spectrum": SPECTRUM}
@@ -28,10 +28,11 @@ def read_toml(file: Path) -> tuple[str, dict[str, Any]]:
         raise UnknownName(f"command in {file}", str(command), COMMANDS)
     settings = COMMANDS[command]
     given: dict[str, Any] = {}
+    names = {shown_name(name): name for name in settings}
     for key, value in document.items():
-        name = key.replace("-", "_")
-        if name not in settings:
-            raise UnknownName(f"key in {file}", key, [known.replace("_", "-") for known in settings])
+        name = names.get(key.replace("_", "-"), "")
+        if not name:
+            raise UnknownName(f"key in {file}", key, names)
         if name in given:
             raise UsageError(f"{file}: {key} is given twice, with a dash and with an underscore.")
         given[name] = value

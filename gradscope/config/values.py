@@ -48,6 +48,19 @@ def count_or_all(shown: str, value: object) -> int:
     return whole_number(shown, value)
 
 
+def count_or_auto(shown: str, value: object) -> int:
+    """A whole number from 2 on; 0 stands for ``auto``.
+
+    Raises:
+        UsageError: Neither.
+    """
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return 0
+    if _number(value) is None:
+        raise UsageError(f"{shown} should be a whole number or auto, but '{value}' was given.")
+    return whole_number(shown, value, minimum=2)
+
+
 def positive_number(shown: str, value: object) -> float:
     """A finite number above zero.
 

@@ -52,6 +52,18 @@ def _ar1() -> Draw:
     return draw
 
 
+def _constant() -> Draw:
+    from gradscope.inputs.constant import draw
+
+    return draw
+
+
+def _wiki_like() -> Draw:
+    from gradscope.inputs.wiki_like import draw
+
+    return draw
+
+
 def _adding() -> Draw:
     from gradscope.inputs.adding import draw
 
@@ -71,6 +83,12 @@ INPUTS: dict[str, InputSpec] = {
         prefix_stable=True,
         load=_ar1,
         options=(Option("rho", 0.9, "correlation of neighbouring steps", minimum=-1.0, maximum=1.0),),
+    ),
+    "constant": InputSpec("one N(0, 1) value held for the whole sequence", prefix_stable=True, load=_constant),
+    "wiki-like": InputSpec(
+        "autocorrelation of embedded Wikipedia text: white noise and a slow process",
+        prefix_stable=True,
+        load=_wiki_like,
     ),
     "adding": InputSpec(
         "adding problem: a uniform value and a marker of the two to add",

@@ -50,6 +50,8 @@ def plan_cells(
     messages: list[str],
     make: Callable[[dict[str, Any]], AnyCell],
     check: Callable[[AnyCell, Model], list[str]],
+    *,
+    every_seed: bool = True,
 ) -> Plan:
     """The cells of every architecture and seed, each architecture tried once.
 
@@ -58,6 +60,7 @@ def plan_cells(
         messages: What is to be said first.
         make: A cell from the fields that all cells have.
         check: Refuses what the measurement cannot do with a model; returns messages.
+        every_seed: A cell for each seed; otherwise the measurement goes through the seeds itself.
 
     Raises:
         GradscopeError: Anything that cannot work: sizes that do not fit, a model that cannot be measured or needs too
@@ -75,7 +78,7 @@ def plan_cells(
         check_modes(model)
         messages += check(first, model)
         messages += _try(first, model, configuration)
-        cells += [replace(first, seed=seed) for seed in configuration.seed_numbers]
+        cells += [replace(first, seed=seed) for seed in configuration.seed_numbers] if every_seed else [first]
     return Plan(tuple(cells), device, tuple(dict.fromkeys(messages)))
 
 

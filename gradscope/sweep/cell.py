@@ -17,6 +17,7 @@ class Cell:
 
     Attributes:
         command: The command that the cell belongs to.
+        has_model: Whether there is an architecture behind it.
         label: What the files call the architecture.
         architecture: A name of the catalogue, or a reference to a class of the user's.
         options: The architecture's, those given.
@@ -28,6 +29,7 @@ class Cell:
     """
 
     command: ClassVar[str]
+    has_model: ClassVar[bool] = True
     label: str
     architecture: str
     options: tuple[tuple[str, OptionValue], ...]
@@ -92,3 +94,39 @@ class SpectrumCell(Cell):
     temporal: bool
     products: bool
     every_step: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensitivityCell(Cell):
+    """Sensitivity of an architecture's state to its parameters, swept over its memory dial.
+
+    Attributes:
+        lambdas: Moduli that the dial is set to, ascending.
+        lengths: Steps for each of them.
+        seeds: Of weights, inputs and probes; all are pooled.
+        input_label: What files call the input.
+    """
+
+    command = "sensitivity"
+    lambdas: tuple[float, ...]
+    lengths: tuple[int, ...]
+    seeds: tuple[int, ...]
+    input_label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalarCell(SensitivityCell):
+    """The scalar law for all parametrisations and normalisations, all λ on the same inputs of the longest length.
+
+    Attributes:
+        samples: Independent sequences.
+        attached: Whether dh/dω goes through γ.
+        second: The second derivative too.
+    """
+
+    has_model = False
+    samples: int
+    parametrizations: tuple[str, ...]
+    normalizations: tuple[str, ...]
+    attached: bool
+    second: bool

@@ -43,8 +43,42 @@ SUMMARY_COLUMNS = (
     "exact_zeros",
 )
 _WHERE = ("arch", "seed", "sample")
+_SENSITIVE = ("arch", "parametrization", "normalization", "input")
 TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "compare": {"gradients": GRADIENT_COLUMNS, "summary": SUMMARY_COLUMNS},
+    "sensitivity": {
+        "sensitivity": (
+            *_SENSITIVE,
+            "lambda_modulus",
+            "achieved_lambda_modulus",
+            "length",
+            "group",
+            "quantity",
+            "measured",
+            "standard_error",
+            "theory_finite",
+            "theory_infinite",
+            "spectral_radius",
+        ),
+        "exponents": (*_SENSITIVE, "quantity", "exponent", "standard_error", "theory", "group"),
+        "summary": (
+            *_SENSITIVE,
+            "group",
+            "lambda_first",
+            "lambda_last",
+            "state_power_first",
+            "state_power_last",
+            "dh_domega_power_first",
+            "dh_domega_power_last",
+            "state_exponent",
+            "state_exponent_theory",
+            "exponent",
+            "exponent_standard_error",
+            "exponent_theory",
+            "verdict",
+            "status",
+        ),
+    },
     "spectrum": {
         "eigenvalues": (*_WHERE, "step", "layer", "index", "real", "imag", "modulus", "multiplicity"),
         "singular_values": (*_WHERE, "step", "layer", "index", "singular_value", "multiplicity"),
@@ -104,7 +138,11 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 SUMMARY = "summary"
-REQUIRED = {"compare": ("gradients", SUMMARY), "spectrum": (SUMMARY,)}  # tables without which a run cannot be read
+REQUIRED = {
+    "compare": ("gradients", SUMMARY),
+    "spectrum": (SUMMARY,),
+    "sensitivity": ("sensitivity", SUMMARY),
+}  # tables without which a run cannot be read
 FAILED = "failed"
 UNKNOWN_VERDICT = "unknown"
 NO_RECURRENT_STATE = "no recurrent state"

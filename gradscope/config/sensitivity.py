@@ -1,0 +1,59 @@
+"""The checked configuration of one run of ``gradscope sensitivity``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradscope.config.run import RunConfiguration, read_settings
+from gradscope.config.settings import SENSITIVITY
+
+LONGEST_SCALAR, LONGEST_MODEL = 100_000, 10_000
+TIME_CONSTANTS = 10  # steps that auto takes, in units of 1/(1 − λ)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensitivityConfiguration(RunConfiguration):
+    """Every option of ``gradscope sensitivity`` with its value.
+
+    Attributes:
+        lambda_: Moduli, ascending.
+        length: 0 for auto.
+        second: Whether E|d²h/dω²|² is measured.
+    """
+
+    command = "sensitivity"
+    match: str = "hidden"
+    checkpoint: Path | None = None
+    max_memory: float = math.inf
+    every_step: bool = False
+    lambda_: tuple[float, ...]
+    length: int
+    samples: int
+    parametrization: tuple[str, ...]
+    normalization: tuple[str, ...]
+    gamma: str
+    second: bool
+
+    @property
+    def longest(self) -> int:
+        """The longest sequence that a model reads."""
+        return max(self.lengths(LONGEST_MODEL))
+
+    def lengths(self, longest: int) -> tuple[int, ...]:
+        """Steps for each λ: as given, or ten time constants up to a limit."""
+        if self.length:
+            return (self.length,) * len(self.lambda_)
+        return tuple(min(longest, math.ceil(TIME_CONSTANTS / (1 - modulus) - 1e-6)) for modulus in self.lambda_)
+
+
+def sensitivity_configuration(
+    given: Mapping[str, Any], *, folder: Path, prefix: str = "--"
+) -> SensitivityConfiguration:
+    """The configuration that options stand for; see :func:`~gradscope.config.run.read_settings`."""
+    configuration = SensitivityConfiguration(**read_settings(SENSITIVITY, given, folder, prefix))
+    configuration.check_together(prefix)
+    return configuration

@@ -1,0 +1,59 @@
+"""The exponent of a power law in 1 − |λ|, with its standard error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+GROUPS = 32  # of samples, that the jackknife leaves out in turn
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """Slope of log10 E against log10(1 − |λ|), least squares over all values.
+
+    Attributes:
+        exponent: NaN where fewer than two values are positive and finite.
+        standard_error: From the scatter of the samples, by a grouped jackknife; NaN for fewer than two groups.
+    """
+
+    exponent: float
+    standard_error: float
+
+
+def fit_exponent(epsilon: Array, powers: Array) -> Exponent:
+    """The exponent of the mean of samples that the values of λ share.
+
+    Args:
+        epsilon: 1 − |λ|, ``(lambdas,)``.
+        powers: Squares sample by sample, ``(lambdas, samples)``; a sample is one sequence, or one seed, at every λ.
+
+    Example:
+        >>> epsilon = np.array([0.1, 0.01, 0.001])
+        >>> round(fit_exponent(epsilon, np.outer(epsilon**-3.0, np.ones(8))).exponent, 9)
+        -3.0
+    """
+    exponent = _slope(epsilon, powers.mean(axis=1))
+    groups = np.array_split(np.arange(powers.shape[1]), min(GROUPS, powers.shape[1]))
+    if len(groups) < 2 or math.isnan(exponent):
+        return Exponent(exponent, math.nan)
+    total, count = powers.sum(axis=1), powers.shape[1]
+    without = np.array(
+        [_slope(epsilon, (total - powers[:, group].sum(axis=1)) / (count - len(group))) for group in groups]
+    )
+    spread = ((without - without.mean()) ** 2).sum() * (len(groups) - 1) / len(groups)
+    return Exponent(exponent, float(math.sqrt(spread)))
+
+
+def _slope(epsilon: Array, power: Array) -> float:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x, y = np.log10(epsilon), np.log10(power)
+    known = np.isfinite(x) & np.isfinite(y)
+    if known.sum() < 2 or np.ptp(x[known]) == 0:
+        return math.nan
+    x, y = x[known] - x[known].mean(), y[known]
+    return float((x * y).sum() / (x * x).sum())
