@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradscope import theory
     from gradscope.architectures.build import build
     from gradscope.contract.block_matrix import BlockMatrix
     from gradscope.contract.chain import ChainRecurrence, Stage
@@ -101,14 +102,17 @@ __all__ = [
     "make_inputs",
     "state_jacobian",
     "temporal_jacobian",
+    "theory",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'gradscope' has no attribute '{name}'")
     import importlib
 
+    if name == "theory":
+        return importlib.import_module("gradscope.theory")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gradscope' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

@@ -1,0 +1,28 @@
+"""The curse of memory in closed form: pure float64 functions of λ, the input's autocorrelation and the horizon."""
+
+from gradscope.theory.asymptotics import domega_exponent, state_exponent
+from gradscope.theory.autocorrelation import Autocorrelation, estimate
+from gradscope.theory.landscape import LandscapePoint, landscape
+from gradscope.theory.moments import Moments, moments, second_sensitivity, sensitivity, state_power
+from gradscope.theory.normalizations import NORMALIZATIONS, domega_power, gamma, gamma_slope
+from gradscope.theory.parametrizations import PARAMETRIZATIONS, Parametrization
+
+__all__ = [
+    "NORMALIZATIONS",
+    "PARAMETRIZATIONS",
+    "Autocorrelation",
+    "LandscapePoint",
+    "Moments",
+    "Parametrization",
+    "domega_exponent",
+    "domega_power",
+    "estimate",
+    "gamma",
+    "gamma_slope",
+    "landscape",
+    "moments",
+    "second_sensitivity",
+    "sensitivity",
+    "state_exponent",
+    "state_power",
+]

@@ -1,0 +1,30 @@
+"""Exponents in ε = 1 − |λ| that theory predicts as λ → +1, for white and for constant inputs.
+
+Source: Zucchet & Orvieto (2024), arXiv:2405.21064; limits 1.3, 1.5 and 1.6, verified numerically.
+"""
+
+from __future__ import annotations
+
+import math
+
+_FACTOR = {"direct": 0, "exp-exp": 2, "sigmoid": 2, "softplus": 2, "tanh": 2, "log-delta": 2, "polar": 0}
+_GAMMA = {"none": 0, "sqrt": 1, "coupled": 2}  # powers of ε in γ²
+
+
+def state_exponent(normalization: str, *, is_constant: bool = False) -> float:
+    """The power of ε in E|h|²."""
+    if normalization == "exact":
+        return 0.0
+    return float((-2 if is_constant else -1) + _GAMMA[normalization])
+
+
+def domega_exponent(
+    parametrization: str, normalization: str, *, is_constant: bool = False, attached: bool = False
+) -> float:
+    """The power of ε in E|dh/dω|²; NaN where the leading term cancels and the limit is another."""
+    bare = -4 if is_constant else -3
+    if normalization == "exact":
+        return math.nan if is_constant and attached else float(_FACTOR[parametrization] - 2)
+    if normalization == "coupled" and attached and parametrization != "polar":
+        return math.nan if is_constant else float(_FACTOR[parametrization] - 1)
+    return float(bare + _GAMMA[normalization] + _FACTOR[parametrization])

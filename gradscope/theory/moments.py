@@ -1,0 +1,175 @@
+"""Second moments of one linear unit h_{t+1} = λ h_t + x_{t+1} and of its derivatives with respect to λ.
+
+With g_n = (λ^n, n λ^{n−1}, n(n−1) λ^{n−2}) the responses of h, dh/dλ and d²h/dλ² to an input n steps back,
+
+    E[u_T conj v_T] = Σ_{n,m<T} g^u_n conj g^v_m R(n − m),        h_T = Σ_{n<T} λ^n x_{T−n}.
+
+Finite T: one sum over Δ = n − m of R(Δ) times running sums over n, O(T). Infinite T and R = Σ w ρ^|Δ|: derivatives of
+
+    F(a, b) = (1 − ρ² a b) / ((1 − a b)(1 − ρ a)(1 − ρ b))   at a = λ, b = conj λ,
+
+carried as truncated Taylor series, which adds numbers of one sign where λ and ρ are positive.
+
+Source: Zucchet & Orvieto (2024), arXiv:2405.21064, equations (5), (6) and appendix B.2; the simplified closed form
+printed there for 0 < ρ < 1 is wrong (at λ = ρ = ½ the sensitivity is 6.5185).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradscope.errors import UsageError
+from gradscope.theory.autocorrelation import Autocorrelation, as_autocorrelation
+
+Complex = NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """At the last of T steps.
+
+    Attributes:
+        state: E|h|².
+        tangent: E|dh/dλ|².
+        second: E|d²h/dλ²|².
+        mixed: E[dh/dλ conj h], complex.
+    """
+
+    state: float
+    tangent: float
+    second: float
+    mixed: complex
+
+
+def moments(lambda_: complex, rho: float | Autocorrelation = 0.0, length: int | None = None) -> Moments:
+    """All second moments.
+
+    Args:
+        lambda_: λ, |λ| < 1; |λ| = 1 too at finite length.
+        rho: Correlation of neighbouring inputs, or an autocorrelation.
+        length: T, with h_0 = 0; the infinite horizon by default.
+
+    Raises:
+        UsageError: |λ| too large, or an infinite horizon of measured values, which have no limit in closed form.
+    """
+    lambda_, process = complex(lambda_), as_autocorrelation(rho)
+    if length is not None:
+        if abs(lambda_) > 1 or length < 1:
+            raise UsageError("Theory at finite length needs |λ| of at most 1 and at least one step.")
+        return _finite(lambda_, process, length)
+    if abs(lambda_) >= 1:
+        raise UsageError("Theory of the infinite horizon needs |λ| below 1.")
+    if process.values:
+        return _finite(lambda_, process, math.ceil(60 / (1 - abs(lambda_))) + len(process.values))
+    return _infinite(lambda_, process)
+
+
+def state_power(lambda_: complex, rho: float | Autocorrelation = 0.0, length: int | None = None) -> float:
+    """E|h|²; see :func:`moments`.
+
+    Example:
+        >>> round(state_power(0.9), 6)  # 1/(1 − λ²)
+        5.263158
+    """
+    return moments(lambda_, rho, length).state
+
+
+def sensitivity(lambda_: complex, rho: float | Autocorrelation = 0.0, length: int | None = None) -> float:
+    """E|dh/dλ|²; see :func:`moments`.
+
+    Example:
+        >>> round(sensitivity(0.5, rho=0.5), 4)
+        6.5185
+    """
+    return moments(lambda_, rho, length).tangent
+
+
+def second_sensitivity(lambda_: complex, rho: float | Autocorrelation = 0.0, length: int | None = None) -> float:
+    """E|d²h/dλ²|²; see :func:`moments`."""
+    return moments(lambda_, rho, length).second
+
+
+def _finite(lambda_: complex, process: Autocorrelation, length: int) -> Moments:
+    """Σ_Δ R(Δ) λ^Δ Σ_n …: with m = n + Δ every product of responses is q^n times a polynomial of n and Δ."""
+    q = abs(lambda_) ** 2
+    n = np.arange(length, dtype=float)
+    powers = np.power(q, n)  # q^n, 0^0 = 1
+    earlier = np.concatenate([[0.0], powers[:-1]])  # q^{n−1}
+    before = np.concatenate([[0.0], earlier[:-1]])  # q^{n−2}
+
+    def up_to(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Σ_{n < T−Δ} for Δ = 0 … T − 1."""
+        return np.cumsum(terms)[::-1]
+
+    R = process.up_to(length)
+    turned = np.power(complex(lambda_), n)  # λ^Δ
+    both = np.where(n == 0, 1.0, 2.0) * R * turned.real  # Δ and −Δ together, for what is real
+    pairs = n * (n - 1)
+    state = float((both * up_to(powers)).sum())
+    tangent = float((both * (up_to(n * n * earlier) + n * up_to(n * earlier))).sum())
+    second = float(
+        (
+            both
+            * (up_to(pairs * pairs * before) + n * up_to(pairs * (2 * n - 1) * before) + n * n * up_to(pairs * before))
+        ).sum()
+    )
+    # E[h' conj h]: the derivative's response is n + Δ steps back, or the state's is
+    ahead = R * turned * np.conj(lambda_) * up_to(n * earlier)
+    behind = R[1:] * n[1:] * np.power(complex(lambda_), n[1:] - 1) * up_to(powers)[1:]
+    other = R[1:] * np.conj(turned[1:]) * np.conj(lambda_) * up_to(n * earlier)[1:]
+    return Moments(state, tangent, second, complex(ahead.sum() + behind.sum() + other.sum()))
+
+
+def _infinite(lambda_: complex, process: Autocorrelation) -> Moments:
+    total = np.zeros((3, 3), dtype=complex)
+    for weight, rho in zip(process.weights, process.rhos, strict=True):
+        total += weight * _series(lambda_, rho)
+    return Moments(
+        state=float(total[0, 0].real),
+        tangent=float(total[1, 1].real),
+        second=float(4 * total[2, 2].real),
+        mixed=complex(total[1, 0]),
+    )
+
+
+def _series(lambda_: complex, rho: float) -> Complex:
+    """Taylor coefficients of F in a and b around (λ, conj λ), up to the second power of each."""
+    conj = lambda_.conjugate()
+    modulus = abs(lambda_)
+    product = _bivariate(abs(lambda_) ** 2, lambda_, conj)
+    one_minus = -product
+    one_minus[0, 0] = (1 - modulus) * (1 + modulus)
+    numerator = -rho * rho * product
+    numerator[0, 0] += 1
+    of_a, of_b = np.zeros((3, 3), dtype=complex), np.zeros((3, 3), dtype=complex)
+    of_a[:2, 0] = 1 - rho * lambda_, -rho
+    of_b[0, :2] = 1 - rho * conj, -rho
+    return _times(_times(numerator, _reciprocal(one_minus)), _times(_reciprocal(of_a), _reciprocal(of_b)))
+
+
+def _bivariate(constant: complex, a: complex, b: complex) -> Complex:
+    """The series of a·b: ab + b da + a db + da db."""
+    series = np.zeros((3, 3), dtype=complex)
+    series[0, 0], series[1, 0], series[0, 1], series[1, 1] = constant, b, a, 1
+    return series
+
+
+def _times(first: Complex, second: Complex) -> Complex:
+    product = np.zeros((3, 3), dtype=complex)
+    for i in range(3):
+        for j in range(3):
+            product[i:, j:] += first[i, j] * second[: 3 - i, : 3 - j]
+    return product
+
+
+def _reciprocal(series: Complex) -> Complex:
+    inverse = np.zeros((3, 3), dtype=complex)
+    for i in range(3):
+        for j in range(3):
+            known = _times(series, inverse)[i, j]
+            inverse[i, j] = ((i == j == 0) - known) / series[0, 0]
+    return inverse
