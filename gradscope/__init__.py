@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gradscope.measurements.jacobian_products import JacobianProducts, jacobian_products
     from gradscope.measurements.jacobian_spectrum import JacobianSpectrum, jacobian_spectrum
     from gradscope.measurements.lyapunov_exponents import LyapunovExponents, lyapunov_exponents
+    from gradscope.measurements.memory_sensitivity import MemorySensitivity, memory_sensitivity
     from gradscope.measurements.results import GradientNorms
     from gradscope.measurements.state_jacobian import state_jacobian
     from gradscope.measurements.temporal_jacobian import TemporalJacobian, temporal_jacobian
@@ -46,6 +47,7 @@ _HOMES = {
     "GradscopeError": "gradscope.errors",
     "JacobianProducts": "gradscope.measurements.jacobian_products",
     "JacobianSpectrum": "gradscope.measurements.jacobian_spectrum",
+    "MemorySensitivity": "gradscope.measurements.memory_sensitivity",
     "LyapunovExponents": "gradscope.measurements.lyapunov_exponents",
     "MatrixStateRecurrence": "gradscope.contract.matrix_state",
     "NoRecurrentState": "gradscope.errors",
@@ -65,6 +67,7 @@ _HOMES = {
     "jacobian_spectrum": "gradscope.measurements.jacobian_spectrum",
     "linearize": "gradscope.dynamics.linearize",
     "lyapunov_exponents": "gradscope.measurements.lyapunov_exponents",
+    "memory_sensitivity": "gradscope.measurements.memory_sensitivity",
     "make_inputs": "gradscope.inputs.make",
     "state_jacobian": "gradscope.measurements.state_jacobian",
     "temporal_jacobian": "gradscope.measurements.temporal_jacobian",
@@ -81,6 +84,7 @@ __all__ = [
     "JacobianSpectrum",
     "LyapunovExponents",
     "MatrixStateRecurrence",
+    "MemorySensitivity",
     "NoRecurrentState",
     "Parallel",
     "Recurrence",
@@ -100,6 +104,7 @@ __all__ = [
     "linearize",
     "lyapunov_exponents",
     "make_inputs",
+    "memory_sensitivity",
     "state_jacobian",
     "temporal_jacobian",
     "theory",

@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gradscope.architectures.memory import logit, whole
 from gradscope.contract.activations import sigmoid
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.matrix_state import MatrixStateRecurrence
+from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared, State
 from gradscope.contract.spectrum import Spectrum
 
@@ -72,3 +74,21 @@ class DeltaNet(MatrixStateRecurrence):
         """Moduli of the eigenvalues: A_t is symmetric."""
         eigenvalues = self.transition_eigenvalues(u)
         return Spectrum(eigenvalues.values.abs(), eigenvalues.multiplicity)
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """The write strength's bias."""
+        return True
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """The median of 1 − β, what is left along the key, is σ of minus the bias; all other directions keep 1."""
+        self.bias_beta.fill_(-logit(modulus))
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """1 − β_t."""
+        return 1 - self.prepare(x)["beta"]
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """β is the magnitude, v the input; k turns what is forgotten and is in the rest."""
+        return whole(magnitude=("weight_beta", "bias_beta"), input=("weight_v",), rest=("weight_q", "weight_k"))

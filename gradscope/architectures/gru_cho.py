@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradscope.architectures.affine import add_affine
+from gradscope.architectures.memory import logit, whole
 from gradscope.contract.activations import sigmoid, tanh
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
+from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared, State
 
 
@@ -21,6 +24,7 @@ class GRUCho(ChainRecurrence):
     """
 
     weight_ih_rz: nn.Parameter
+    weight_hh_rz: nn.Parameter
     bias_rz: nn.Parameter
     weight_ih_n: nn.Parameter
     bias_n: nn.Parameter
@@ -50,3 +54,25 @@ class GRUCho(ChainRecurrence):
 
     def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
         return {"h": s["h"] + s["z"] * (tanh(a[0] + u["n"]) - s["h"])}
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """The update gate's bias: z writes."""
+        return True
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """The median 1 − z is σ of minus the median pre-activation, which is the bias."""
+        self.bias_rz[self.hidden_size :] = -logit(modulus)
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """1 − z_t."""
+        u, before = self.states_before(x)
+        rows = slice(self.hidden_size, 2 * self.hidden_size)
+        return torch.sigmoid(-u["rz"][..., rows] - F.linear(before["h"], self.weight_hh_rz[rows]))
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """The update gate's rows are the recurrence; W of the candidate is the input."""
+        both = (("rest", slice(self.hidden_size)), ("magnitude", slice(self.hidden_size, None)))
+        gates: MemoryGroups = dict.fromkeys(("weight_ih_rz", "weight_hh_rz", "bias_rz"), both)
+        return gates | whole(input=("weight_ih_n",), rest=("weight_hh_n", "bias_n"))

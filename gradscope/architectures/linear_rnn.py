@@ -8,8 +8,10 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gradscope.architectures.memory import eigenvalue_moduli, scale_to_median, whole
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
+from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared, State
 
 
@@ -58,3 +60,21 @@ class LinearRNN(ChainRecurrence):
 
     def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
         return {"h": a[0] + u["a"]}
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """The scale of A."""
+        return True
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """Scales A: the median modulus of its eigenvalues; the spectral radius is larger."""
+        scale_to_median(self.A, modulus)
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """Eigenvalues of A."""
+        return eigenvalue_moduli(self.A)
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """A is the recurrence, B the input."""
+        return whole(magnitude=("A",), input=("B",))

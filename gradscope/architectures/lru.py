@@ -7,8 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gradscope.architectures.memory import whole
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
+from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared, State
 from gradscope.errors import UsageError
 
@@ -66,3 +68,24 @@ class LRU(DiagonalRecurrence):
         h = s["h"]
         y = h.real @ self.C_re.t() - h.imag @ self.C_im.t()
         return y + self.D * u["x"] if self.input_size == self.hidden_size else y
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """ν, of every unit."""
+        return True
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """Time constants spread over a factor of two about the median, in the order they had; γ as at first."""
+        spread = torch.linspace(-math.log(2), math.log(2), self.hidden_size).to(self.nu_log)
+        self.nu_log[self.nu_log.argsort()] = math.log(-math.log(modulus)) + spread
+        self.gamma_log.copy_(0.5 * torch.log(-torch.expm1(-2 * torch.exp(self.nu_log))))
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """|λ|."""
+        return torch.exp(-torch.exp(self.nu_log))
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """ν is the magnitude, θ the angle, γ and B the input."""
+        rest = tuple(name for name, _ in self.named_parameters() if name[0] in "CD")
+        return whole(magnitude=("nu_log",), angle=("theta_log",), input=("gamma_log", "B_re", "B_im"), rest=rest)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from gradscope.architectures.torch_cell import TorchCell
+from gradscope.architectures.memory import logit
+from gradscope.architectures.torch_cell import TorchCell, gate_groups
 from gradscope.contract.activations import sigmoid, tanh
 from gradscope.contract.chain import Derivatives, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
+from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Prepared, State
 from gradscope.errors import UsageError
 
@@ -101,3 +104,25 @@ class LSTM(TorchCell):
             ):
                 before = torch.addcmul(write, forget, before, out=now)
         return {"h": h, "c": c}
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """The forget gate's bias."""
+        return True
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """The median f is σ of the median pre-activation, which is the bias."""
+        rows = slice(self.hidden_size, 2 * self.hidden_size)
+        self.named("bias_ih")[rows], self.named("bias_hh")[rows] = logit(modulus), 0.0
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """f_t."""
+        u, before = self.states_before(x)
+        rows = slice(self.hidden_size, 2 * self.hidden_size)
+        recurrent = F.linear(before["h"], self.named("weight_hh")[rows], self.named("bias_hh")[rows])
+        return torch.sigmoid(u["a"][..., rows] + recurrent)
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """The forget gate's rows are the recurrence; W of the input gate and of the candidate is the input."""
+        return gate_groups(self, magnitude=(1,), written=(0, 2), gates=4)

@@ -7,9 +7,11 @@ import math
 import torch.nn.functional as F
 from torch import Tensor
 
+from gradscope.architectures.memory import logit, whole
 from gradscope.contract.activations import sigmoid
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
+from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared
 
 
@@ -37,3 +39,21 @@ class MinGRU(DiagonalRecurrence):
         """a_t = 1 − z_t and b_t = z_t ⊙ h̃_t."""
         gate = F.linear(x, self.weight_z, self.bias_z)
         return {"a": sigmoid(-gate), "b": sigmoid(gate) * F.linear(x, self.weight_h, self.bias_h)}
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """The gate's bias."""
+        return True
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """The median a = 1 − z is σ of minus the median pre-activation, which is the bias."""
+        self.bias_z.fill_(-logit(modulus))
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """a_t."""
+        return self.prepare(x)["a"]
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """The gate is the recurrence, W_h the input."""
+        return whole(magnitude=("weight_z", "bias_z"), input=("weight_h",), rest=("bias_h",))

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from gradscope.architectures.memory import eigenvalue_moduli, scale_to_median, whole
 from gradscope.architectures.torch_cell import TorchCell
 from gradscope.contract.activations import tanh
 from gradscope.contract.chain import Derivatives, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
+from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Prepared, State
 
 
@@ -45,3 +47,23 @@ class RNN(TorchCell):
 
     def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
         return {"h": self.phi(a[0] + u["a"])}
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """The scale of U."""
+        return True
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """Scales U: the median modulus of its eigenvalues; tanh makes those of J_t smaller."""
+        scale_to_median(self.named("weight_hh"), modulus)
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """Eigenvalues of U."""
+        return eigenvalue_moduli(self.named("weight_hh"))
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """U is the recurrence, W the input."""
+        layer = self.layer
+        biases = (f"bias_ih_l{layer}", f"bias_hh_l{layer}")
+        return whole(magnitude=(f"weight_hh_l{layer}",), input=(f"weight_ih_l{layer}",), rest=biases)

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from gradscope.architectures.affine import add_affine
 from gradscope.architectures.lstm import lstm_update
+from gradscope.architectures.memory import logit
 from gradscope.contract.block_matrix import BlockMatrix
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.dense_spectrum import dense_eigenvalues, dense_singular_values
 from gradscope.contract.initializer import Initializer
+from gradscope.contract.model import EVERY_ROW, MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared, State
 
 
@@ -28,6 +30,7 @@ class SCLSTMI(ChainRecurrence):
     """
 
     weight_ih: nn.Parameter
+    weight_hh: nn.Parameter
     bias: nn.Parameter
     alpha: Tensor
 
@@ -97,6 +100,31 @@ class SCLSTMI(ChainRecurrence):
         rows[..., : self.hidden_size, :] *= math.sqrt(2)
         found = dense_singular_values(rows)
         return torch.cat([found, torch.zeros_like(found[..., : self.hidden_size])], dim=-1)
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """The forget gate's bias."""
+        return True
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """The median f is σ of the median pre-activation, which is the bias; α stays."""
+        self.bias[self.hidden_size : 2 * self.hidden_size] = logit(modulus)
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """f_t."""
+        u, before = self.states_before(x)
+        rows = slice(self.hidden_size, 2 * self.hidden_size)
+        return torch.sigmoid(u["a"][..., rows] + F.linear(before["h"], self.weight_hh[rows]))
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """The forget gate's rows are the recurrence; W of the input gate and of the candidate is the input."""
+        size = self.hidden_size
+        i, f, g, o = (slice(k * size, (k + 1) * size) for k in range(4))
+        kept = (("rest", i), ("magnitude", f), ("rest", g), ("rest", o))
+        groups: MemoryGroups = {"weight_hh": kept, "bias": kept}
+        groups["weight_ih"] = (("input", i), ("magnitude", f), ("input", g), ("rest", o))
+        return groups | {name: (("rest", EVERY_ROW),) for name, _ in self.named_parameters() if name == "alpha"}
 
 
 class SCLSTMP(SCLSTMI):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradscope.contract.chain import ChainRecurrence, ClosedForm, PointwiseMap, Stage
 from gradscope.contract.initializer import Initializer
+from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared, State
 
 
@@ -76,3 +77,15 @@ class TorchCell(ChainRecurrence):
     def parameters_counted(self) -> int:
         """The stored ones without the second bias."""
         return self.parameters_stored - self.gates * self.hidden_size
+
+
+def gate_groups(cell: TorchCell, *, magnitude: tuple[int, ...], written: tuple[int, ...], gates: int) -> MemoryGroups:
+    """Groups of a gated cell's parameters by rows: the gates that keep, W of the gates that write, and the rest."""
+    groups: MemoryGroups = {}
+    for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        parts = []
+        for gate in range(gates):
+            group = "magnitude" if gate in magnitude else "input" if gate in written and kind == "weight_ih" else "rest"
+            parts.append((group, slice(gate * cell.hidden_size, (gate + 1) * cell.hidden_size)))
+        groups[f"{kind}_l{cell.layer}"] = tuple(parts)
+    return groups

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.compare_command import compare
+from gradscope.cli.sensitivity_command import sensitivity
 from gradscope.cli.spectrum_command import spectrum
 
-COMMANDS = {"compare": compare, "spectrum": spectrum}
+COMMANDS = {"compare": compare, "spectrum": spectrum, "sensitivity": sensitivity}
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +22,10 @@ def register(app: typer.Typer) -> None:
 
 def run(
     file: Annotated[
-        Path, typer.Argument(help="A TOML file: command = 'compare' or 'spectrum', and the command's options as keys.")
+        Path,
+        typer.Argument(
+            help="A TOML file: command = 'compare', 'spectrum' or 'sensitivity', and the command's options as keys."
+        ),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Write files here.", metavar="DIR")] = None,
     format_: Annotated[str | None, typer.Option("--format", help="As in the command.", metavar="FORMAT")] = None,

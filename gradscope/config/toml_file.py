@@ -6,10 +6,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from gradscope.config.settings import COMPARE, SPECTRUM, Setting, shown_name
+from gradscope.config.settings import COMPARE, SENSITIVITY, SPECTRUM, Setting, shown_name
 from gradscope.errors import UnknownName, UsageError
 
-COMMANDS: dict[str, dict[str, Setting]] = {"compare": COMPARE, "spectrum": SPECTRUM}
+COMMANDS: dict[str, dict[str, Setting]] = {"compare": COMPARE, "spectrum": SPECTRUM, "sensitivity": SENSITIVITY}
 
 
 def read_toml(file: Path) -> tuple[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradscope.contract.model import Model
+from gradscope.contract.model import MemoryGroups, Model
 from gradscope.contract.recurrence import Recurrence
 
 
@@ -77,6 +77,34 @@ class Stack(Model):
         )
 
     @property
+    def has_memory_dial(self) -> bool:
+        """Whether one of the layers has."""
+        return any(layer.has_memory_dial for layer in self.layers)
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """Of all layers that have one."""
+        for layer in self.layers:
+            if layer.has_memory_dial:
+                layer.turn_memory_dial(modulus)
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """Those of the layers together."""
+        found = []
+        for layer in self.layers:
+            found += [layer.memory_moduli(x)] if layer.has_memory_dial else []
+            x = layer(x)
+        return torch.cat(found)
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """The layers' groups."""
+        return {
+            self.layer_parameter(index, name): groups
+            for index, layer in enumerate(self.layers)
+            for name, groups in layer.memory_groups.items()
+        }
+
+    @property
     def state_size(self) -> int:
         """Sum over the layers."""
         return sum(layer.state_size for layer in self.layers)
@@ -121,6 +149,30 @@ class Parallel(Model):
     def recurrent_parameters(self) -> tuple[str, ...]:
         """The branches' recurrent parameters."""
         return tuple(f"branches.{n}.{p}" for n, branch in self.branches.items() for p in branch.recurrent_parameters)
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """Whether one of the branches has."""
+        return any(branch.has_memory_dial for branch in self.branches.values())
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """Of all branches that have one."""
+        for branch in self.branches.values():
+            if branch.has_memory_dial:
+                branch.turn_memory_dial(modulus)
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """Those of the branches together."""
+        return torch.cat([branch.memory_moduli(x) for branch in self.branches.values() if branch.has_memory_dial])
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """The branches' groups."""
+        return {
+            f"branches.{branch_name}.{name}": groups
+            for branch_name, branch in self.branches.items()
+            for name, groups in branch.memory_groups.items()
+        }
 
     @property
     def state_size(self) -> int:

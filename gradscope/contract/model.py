@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
+
+from gradscope.errors import Unmeasurable, UsageError
+
+# Parameter name to its parts: a group (magnitude and angle of the recurrence, input, rest) and rows of the parameter.
+MemoryGroups = dict[str, tuple[tuple[str, slice], ...]]
+EVERY_ROW = slice(None)
 
 
 class Model(nn.Module):
@@ -53,6 +60,56 @@ class Model(nn.Module):
     def parameters_counted(self) -> int:
         """Numbers of parameters with one bias per affine map (torch's RNN, LSTM and GRU store two)."""
         return self.parameters_stored
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """Whether :meth:`set_memory` can set the model's median |λ|."""
+        return False
+
+    def set_memory(self, modulus: float) -> None:
+        """Sets the median |λ| at initialisation, through the parameter that the architecture has for it.
+
+        Raises:
+            Unmeasurable: The architecture has no such parameter.
+            UsageError: A modulus that is not between 0 and 1.
+        """
+        self._require_dial()
+        if not 0 < modulus < 1:
+            raise UsageError(f"The median |λ| should lie between 0 and 1, but {modulus:g} was given.")
+        with torch.no_grad():
+            self.turn_memory_dial(modulus)
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """Changes the parameters in place; defined where ``has_memory_dial`` is."""
+        raise NotImplementedError
+
+    def memory_moduli(self, x: Tensor) -> Tensor:
+        """The |λ| that the dial is about: over units, samples and steps of a gate, or of a matrix's eigenvalues.
+
+        Args:
+            x: Inputs, ``(batch, length, input_size)``.
+
+        Returns:
+            Flat, float64, on the CPU.
+        """
+        self._require_dial()
+        with torch.no_grad():
+            return self.dialled_moduli(x).detach().to("cpu", torch.float64).flatten()
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """The |λ| in any shape; defined where ``has_memory_dial`` is."""
+        raise NotImplementedError
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """Every parameter by its role in the recurrence."""
+        return {name: (("rest", EVERY_ROW),) for name, _ in self.named_parameters()}
+
+    def _require_dial(self) -> None:
+        if not self.has_memory_dial:
+            raise Unmeasurable(
+                f"{type(self).__name__} has no memory dial: no parameter of it sets a median |λ| at initialisation."
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs ``(batch, length, output_size)`` for inputs ``(batch, length, input_size)``."""

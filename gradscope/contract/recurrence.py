@@ -114,6 +114,13 @@ class Recurrence(Model):
             outputs.append(self.readout(s, u_t))
         return torch.stack(outputs, dim=1)
 
+    def states_before(self, x: Tensor) -> tuple[Prepared, State]:
+        """What the steps consume and the states that they start from, time first, ``(length, batch, *)``."""
+        x = x.transpose(0, 1).contiguous()
+        u, initial = prepare_time_major(self, x), self.initial_state(x.shape[1])
+        after = self.run(x, u, initial, 0)
+        return u, {name: torch.cat([first.unsqueeze(0), after[name][:-1]]) for name, first in initial.items()}
+
     def null_directions(self, start: int, stop: int) -> int:
         """Directions of the state that J_stop ⋯ J_{start+1} maps to zero by construction: buffers, anchors."""
         return 0

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from gradscope.report.plots import plot_gradient_norms, plot_length_sweep
+from gradscope.report.sensitivity_plots import plot_mitigation, plot_sensitivity
 from gradscope.report.spectrum_plots import plot_eigenvalues, plot_lyapunov, plot_products, plot_temporal
 
 Frames = Mapping[str, pd.DataFrame]
@@ -34,4 +35,16 @@ def _spectrum(tables: Frames) -> dict[str, Figure]:
     return pictures
 
 
-PICTURES: dict[str, Callable[[Frames], dict[str, Figure]]] = {"compare": _comparison, "spectrum": _spectrum}
+def _sensitivity(tables: Frames) -> dict[str, Figure]:
+    sensitivity = tables["sensitivity"]
+    pictures = {"sensitivity": plot_sensitivity(sensitivity)} if len(sensitivity) else {}
+    if (sensitivity["arch"] == "scalar").any():
+        pictures["mitigation"] = plot_mitigation(sensitivity, tables["exponents"])
+    return pictures
+
+
+PICTURES: dict[str, Callable[[Frames], dict[str, Figure]]] = {
+    "compare": _comparison,
+    "spectrum": _spectrum,
+    "sensitivity": _sensitivity,
+}

@@ -9,15 +9,18 @@ from typing import Any
 import torch
 
 from gradscope.errors import GradscopeError
-from gradscope.sweep.cell import Cell, GradientCell, SpectrumCell
+from gradscope.sweep.cell import Cell, GradientCell, ScalarCell, SensitivityCell, SpectrumCell
 from gradscope.sweep.gradients import failed_gradients, measure_gradients
 from gradscope.sweep.materials import cell_model
 from gradscope.sweep.result import CellResult, blank_tables
+from gradscope.sweep.sensitivities import failed_sensitivity, measure_scalar_law, measure_sensitivity
 from gradscope.sweep.spectra import failed_spectra, measure_spectra
 
 _MEASUREMENTS: dict[type[Cell], tuple[Any, Any]] = {  # what gives a result, and the rows of one that failed
     GradientCell: (measure_gradients, failed_gradients),
     SpectrumCell: (measure_spectra, failed_spectra),
+    SensitivityCell: (measure_sensitivity, failed_sensitivity),
+    ScalarCell: (measure_scalar_law, failed_sensitivity),
 }
 
 
@@ -29,7 +32,7 @@ def run_cell(cell: Cell) -> CellResult:
     """
     started = time.perf_counter()
     measure, failed_rows = _MEASUREMENTS[type(cell)]
-    model = cell_model(cell)
+    model = cell_model(cell) if cell.has_model else None
     try:
         result: CellResult = measure(cell, model)
     except _expected_errors(cell) as error:

@@ -16,6 +16,7 @@ printed there for 0 < ρ < 1 is wrong (at λ = ρ = ½ the sensitivity is 6.5185
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -45,6 +46,7 @@ class Moments:
     mixed: complex
 
 
+@functools.lru_cache(maxsize=1024)
 def moments(lambda_: complex, rho: float | Autocorrelation = 0.0, length: int | None = None) -> Moments:
     """All second moments.
 

@@ -1,0 +1,31 @@
+"""Memory dials: a gate's bias or a matrix's scale sets the median |λ|."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.model import EVERY_ROW, MemoryGroups
+
+
+def logit(modulus: float) -> float:
+    """The pre-activation at which a sigmoid is ``modulus``."""
+    return math.log(modulus) - math.log1p(-modulus)
+
+
+def scale_to_median(matrix: Tensor, modulus: float) -> None:
+    """Scales a matrix in place so that the median modulus of its eigenvalues is ``modulus``."""
+    matrix.mul_(modulus / float(eigenvalue_moduli(matrix).median()))
+
+
+def eigenvalue_moduli(matrix: Tensor) -> Tensor:
+    """Moduli of all eigenvalues."""
+    values: Tensor = torch.linalg.eigvals(matrix.detach().to("cpu", torch.float64))
+    return values.abs()
+
+
+def whole(**groups: tuple[str, ...]) -> MemoryGroups:
+    """Groups of parameters that belong to one as a whole."""
+    return {name: ((group, EVERY_ROW),) for group, names in groups.items() for name in names}

@@ -1,0 +1,53 @@
+"""``gradscope sensitivity``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from gradscope.cli.options import command_function
+from gradscope.config.settings import SENSITIVITY
+
+if TYPE_CHECKING:
+    from gradscope.cli.execution import Answer
+
+_EPILOG = (
+    "Examples: gradscope sensitivity · gradscope sensitivity --arch lru,lstm --lambda 0.9..0.9999 --out results · "
+    "gradscope sensitivity --input ar1:rho=0.9 --parametrization direct,exp-exp,polar --normalization none,sqrt,exact"
+)
+_HELP = (
+    "Measure the curse of memory: how the state's sensitivity to the recurrence grows as |λ| approaches 1.\n\n"
+    "The scalar law for every parametrisation and normalisation, beside exact theory, and architectures swept over "
+    "their memory dial. Exponents are slopes of log E against log(1 − |λ|). Cursed: E|dh/dω|² grows with an exponent "
+    "below −2.5; mitigated: above −0.5; softened: between. Exit codes: 0 done, 2 wrong use, 4 some cells failed, "
+    "130 interrupted."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("sensitivity", epilog=_EPILOG)(
+        command_function(SENSITIVITY, lambda given: sensitivity(given, Path.cwd()), _HELP)
+    )
+
+
+def sensitivity(given: dict[str, Any], folder: Path, prefix: str = "--") -> int:
+    """Runs the command with the settings that were given; returns the exit code."""
+    from gradscope.config.sensitivity import sensitivity_configuration
+
+    configuration = sensitivity_configuration(given, folder=folder, prefix=prefix)
+    from gradscope.cli.execution import execute
+    from gradscope.plan import plan_sensitivity
+
+    return execute(configuration, plan_sensitivity, _answer())
+
+
+def _answer() -> Answer:
+    from gradscope.cli.execution import Answer
+    from gradscope.report.sensitivity_tables import findings, sensitivity_markdown, sensitivity_table
+
+    return Answer(
+        table=lambda summary, deviations: sensitivity_table(summary), markdown=sensitivity_markdown, findings=findings
+    )

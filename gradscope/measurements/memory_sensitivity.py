@@ -1,0 +1,145 @@
+"""How sensitive a model's state is to its parameters: E‖∂s_T/∂θ‖², exactly for each sample, by random probes."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.model import Model
+from gradscope.contract.modes import check_modes
+from gradscope.contract.random_streams import random_stream
+from gradscope.contract.recurrence import Prepared, Recurrence, State
+from gradscope.dynamics.adjoint import Wants
+from gradscope.dynamics.linearize import adjoint_segments, linearize
+from gradscope.dynamics.scaled import Scaled
+from gradscope.dynamics.state_vector import as_vector
+from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
+from gradscope.measurements.losses import SegmentCotangents, output_cotangents
+
+
+@dataclass(frozen=True)
+class MemorySensitivity:
+    """Of one model at one length.
+
+    Attributes:
+        length: T.
+        units: Real numbers in what was probed: the state at T, or the output of a model of several recurrences.
+        moduli: |λ| over units, samples and steps, flat float64; empty for a model without a memory dial.
+        state_power: Mean over the units of s_T², ``(batch,)`` float64.
+        dh_domega_power: Group of parameters to mean over the units of ‖∂s_T/∂θ‖², ``(batch,)``; unbiased.
+        loss_gradient_power: Group to ‖∂L/∂θ‖² of the loss ``last``, ``(batch,)``.
+    """
+
+    length: int
+    units: int
+    moduli: Tensor
+    state_power: Tensor
+    dh_domega_power: dict[str, Tensor]
+    loss_gradient_power: dict[str, Tensor]
+
+    @property
+    def achieved_lambda_modulus(self) -> float:
+        """Median |λ|; NaN for a model without a memory dial."""
+        return float(self.moduli.median()) if len(self.moduli) else math.nan
+
+
+def memory_sensitivity(model: Model, x: Tensor, *, probes: int = 4, seed: int = 0) -> MemorySensitivity:
+    """Squared sensitivity of the last state to the parameters, by group, and the squared gradient of a loss.
+
+    Definition:
+        ‖∂s_T/∂θ‖_F² = E_u ‖(∂s_T/∂θ)ᵀ u‖² with u ~ N(0, I): the squared gradient of the loss u·s_T with respect to θ,
+        one adjoint pass; the mean over the units of s_T is reported.
+
+    Args:
+        model: A recurrent model.
+        x: Inputs, ``(batch, length, input_size)``.
+        probes: Probes for each sample.
+        seed: Of the streams ``probes`` and ``targets``.
+
+    Returns:
+        Powers by group of parameters.
+
+    Raises:
+        NoRecurrentState: The model has no recurrent state.
+        UsageError: Inputs that do not fit.
+
+    Cost:
+        Two adjoint passes with weight gradients, one of them over ``batch · probes`` sequences.
+
+    Source:
+        Zucchet & Orvieto (2024), arXiv:2405.21064; Hutchinson (1990) for the probes.
+
+    Example:
+        >>> import gradscope
+        >>> model = gradscope.build("lru", input_size=2, hidden_size=4)
+        >>> x = gradscope.make_inputs("white", batch=2, length=30, input_size=2)
+        >>> sorted(gradscope.memory_sensitivity(model, x).dh_domega_power)
+        ['angle', 'input', 'magnitude', 'rest']
+    """
+    check_shape(x)
+    check_modes(model)
+    x = as_model_input(model, x)
+    with exact_matrix_products():
+        probed = _state_as_output(model)
+        repeated = x.repeat_interleave(probes, dim=0)
+        linearization = linearize(probed, repeated)
+        last = linearization.outputs[-1]
+        probe = torch.from_numpy(random_stream("probes", seed).standard_normal(tuple(last.shape))).to(last)
+        by_group = _gradient_power(probed, repeated, probe)
+        loss = linearize(model, x)
+        cotangent = output_cotangents("last", loss.outputs, [x.shape[1]], seed)[x.shape[1]]
+        loss_power = _gradient_power(model, x, cotangent)
+    units = last.shape[-1]
+    moduli = model.memory_moduli(x) if model.has_memory_dial else torch.zeros(0, dtype=torch.float64)
+    return MemorySensitivity(
+        length=x.shape[1],
+        units=units,
+        moduli=moduli,
+        state_power=last[::probes].double().square().mean(-1).cpu(),
+        dh_domega_power={group: power.reshape(-1, probes).mean(-1) / units for group, power in by_group.items()},
+        loss_gradient_power=loss_power,
+    )
+
+
+def _state_as_output(model: Model) -> Model:
+    """The same recurrence, its parameters shared, with the whole state as its output."""
+    if not isinstance(model, Recurrence):
+        return model
+
+    class StateOutput(type(model)):  # type: ignore[misc]
+        def readout(self, s: State, u: Prepared) -> Tensor:
+            ordered = {block.name: s[block.name] for block in self.state_spec if not block.is_buffer}
+            lead = ordered[self.state_spec[0].name].dim() - len(self.state_spec[0].shape)
+            return as_vector(ordered, batch_dims=lead)
+
+    probed = copy.copy(model)
+    probed.__class__ = StateOutput
+    probed.output_size = sum(block.size for block in model.state_spec if not block.is_buffer)
+    return probed
+
+
+def _gradient_power(model: Model, x: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
+    """‖∂(cotangent · y_T)/∂θ‖² of each sample by group of parameters, ``(batch,)`` float64."""
+    length = x.shape[1]
+    linearization = linearize(model, x)
+    cotangents = SegmentCotangents({length: cotangent})
+    segments = adjoint_segments(linearization, [length], cotangents, Wants(frozenset(), parameters=True))
+    _, _, walk = deque(segments, maxlen=1).pop()  # the gradients are complete after the last segment
+    found: dict[str, Tensor] = {}
+    gradients = walk.weight_gradients()
+    for name, groups in model.memory_groups.items():
+        if name not in gradients:
+            continue
+        gradient = gradients[name]
+        for group, rows in groups:
+            part = Scaled(
+                gradient.mantissa[:, :, rows] if gradient.mantissa.dim() > 2 else gradient.mantissa, gradient.exponent
+            )
+            power = 10.0 ** (2 * part.log10_norm()[0].cpu())
+            found[group] = found[group] + power if group in found else power
+    return found

@@ -1,0 +1,130 @@
+"""Pictures of the curse of memory, from the frames that the files hold."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gradscope.report.style import Look, looks
+
+SCALAR = "scalar"
+
+
+def plot_sensitivity(sensitivity: pd.DataFrame) -> Figure:
+    """Powers against 1 − |λ|: the scalar law on the left, architectures on the right; points measured, lines theory."""
+    scalar = sensitivity[sensitivity["arch"] == SCALAR]
+    models = sensitivity[sensitivity["arch"] != SCALAR]
+    panels = [part for part in ("scalar", "models") if len(scalar if part == "scalar" else models)]
+    figure = Figure(figsize=(5.6 * len(panels) + 2.4, 4.8), layout="constrained")
+    for index, part in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), index + 1)
+        _decorate(axes, "Scalar law" if part == "scalar" else "Architectures")
+        if part == "scalar":
+            _scalar(axes, scalar)
+        else:
+            _models(axes, models)
+    _shared_legend(figure)
+    return figure
+
+
+def _decorate(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.invert_xaxis()
+    axes.grid(visible=True, color="0.9", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("1 − |λ| (memory grows to the right)")
+    axes.set_ylabel("mean square")
+
+
+def _scalar(axes: Axes, scalar: pd.DataFrame) -> None:
+    plain = scalar[(scalar["quantity"] == "state_power") & (scalar["normalization"] == "none")]
+    first = plain[plain["parametrization"] == plain["parametrization"].iloc[0]] if len(plain) else plain
+    _line(axes, first, Look("#000000", "-", "."), "E|h|², no γ")
+    tangents = scalar[scalar["quantity"] == "dh_domega_power"]
+    names = [f"{p}, γ={n}" for p, n in zip(tangents["parametrization"], tangents["normalization"], strict=True)]
+    for label, look in looks(names).items():
+        _line(axes, tangents[[name == label for name in names]], look, f"E|dh/dω|², {label}")
+
+
+def _models(axes: Axes, models: pd.DataFrame) -> None:
+    chosen = models[(models["quantity"] == "dh_domega_power")]
+    names = [f"{arch}, {group}" for arch, group in zip(chosen["arch"], chosen["group"], strict=True)]
+    for label, look in looks(names).items():
+        _line(axes, chosen[[name == label for name in names]], look, label)
+
+
+def _line(axes: Axes, rows: pd.DataFrame, look: Look, label: str) -> None:
+    rows = rows.sort_values("achieved_lambda_modulus")
+    x = 1 - rows["achieved_lambda_modulus"].to_numpy(dtype=float)
+    measured = rows["measured"].to_numpy(dtype=float)
+    errors = np.nan_to_num(rows["standard_error"].to_numpy(dtype=float))
+    positive = (x > 0) & (measured > 0)
+    theory = rows["theory_finite"].to_numpy(dtype=float)
+    has_theory = bool(np.isfinite(theory[positive]).any())
+    axes.errorbar(
+        x[positive],
+        measured[positive],
+        yerr=2 * errors[positive],
+        color=look.colour,
+        linestyle="" if has_theory else look.line,
+        marker=look.marker,
+        markersize=5,
+        capsize=2,
+        label=label,
+    )
+    if has_theory:
+        axes.plot(x[positive], theory[positive], color=look.colour, linestyle=look.line, linewidth=1.2)
+
+
+def _shared_legend(figure: Figure) -> None:
+    handles, labels = [], []
+    for axes in figure.axes:
+        mine = axes.get_legend_handles_labels()
+        handles += mine[0]
+        labels += mine[1]
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+
+
+def plot_mitigation(sensitivity: pd.DataFrame, exponents: pd.DataFrame) -> Figure:
+    """One panel for each parametrisation and normalisation of the scalar law, with the fitted exponent."""
+    scalar = sensitivity[(sensitivity["arch"] == SCALAR) & (sensitivity["quantity"] == "dh_domega_power")]
+    rows, columns = list(dict.fromkeys(scalar["parametrization"])), list(dict.fromkeys(scalar["normalization"]))
+    figure = Figure(figsize=(2.7 * max(1, len(columns)) + 0.6, 2.1 * max(1, len(rows)) + 0.8), layout="constrained")
+    figure.suptitle("E|dh/dω|² against 1 − |λ|: what parametrisation and normalisation take away", fontsize=11)
+    first = None
+    for i, parametrization in enumerate(rows):
+        for j, normalization in enumerate(columns):
+            axes = figure.add_subplot(len(rows), len(columns), i * len(columns) + j + 1, sharex=first, sharey=first)
+            first = first or axes
+            here = scalar[(scalar["parametrization"] == parametrization) & (scalar["normalization"] == normalization)]
+            _decorate(axes, f"{parametrization}, γ={normalization}")
+            axes.title.set_visible(False)
+            axes.set_title(f"{parametrization}, γ={normalization}", loc="left", fontsize=9)
+            axes.set_xlabel("1 − |λ|" if i == len(rows) - 1 else "", fontsize=8)
+            axes.set_ylabel("")
+            axes.tick_params(labelsize=7)
+            _line(axes, here, Look("#0072B2", "-", "o"), "")
+            axes.text(
+                0.05, 0.85, _slope(exponents, parametrization, normalization), transform=axes.transAxes, fontsize=8
+            )
+    if first is not None:
+        first.invert_xaxis()
+    return figure
+
+
+def _slope(exponents: pd.DataFrame, parametrization: str, normalization: str) -> str:
+    mine = exponents[
+        (exponents["arch"] == SCALAR)
+        & (exponents["parametrization"] == parametrization)
+        & (exponents["normalization"] == normalization)
+        & (exponents["quantity"] == "dh_domega_power")
+    ]
+    if mine.empty or math.isnan(float(mine["exponent"].iloc[0])):
+        return ""
+    return f"p = {float(mine['exponent'].iloc[0]):+.2f}"

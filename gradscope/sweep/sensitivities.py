@@ -1,0 +1,248 @@
+"""Sensitivities of one cell, as rows: an architecture's over its memory dial, and the scalar law's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradscope.contract.model import Model
+from gradscope.inputs.driven import driven_input
+from gradscope.measurements.exponents import Exponent, fit_exponent
+from gradscope.measurements.memory_sensitivity import MemorySensitivity, memory_sensitivity
+from gradscope.measurements.scalar_law import ScalarLaw, scalar_law
+from gradscope.stability import curse
+from gradscope.sweep.cell import ScalarCell, SensitivityCell
+from gradscope.sweep.materials import cell_input, cell_model
+from gradscope.sweep.result import FAILED, SUMMARY, TABLES, UNKNOWN_VERDICT, CellResult, Table, blank_tables
+from gradscope.theory import (
+    PARAMETRIZATIONS,
+    Autocorrelation,
+    domega_exponent,
+    domega_power,
+    gamma,
+    gamma_slope,
+    moments,
+    state_exponent,
+)
+
+Array = NDArray[np.float64]
+STATE, TANGENT, SECOND, LOSS = "state_power", "dh_domega_power", "d2h_domega2_power", "loss_gradient_power"
+HORIZON = 8.41  # −T ln|λ|² from which on the last step's E|h'|² is within 1 % of the infinite horizon's
+OWN = "own"  # the parametrisation and normalisation of an architecture
+
+
+@dataclass(frozen=True)
+class _Series:
+    """Squares of one quantity at every λ.
+
+    Attributes:
+        powers: ``(lambdas, samples)``.
+        finite: Theory at the length that was run, ``(lambdas,)``; NaN where there is none.
+        infinite: Theory of the infinite horizon.
+        exponent: Its limit's exponent in 1 − |λ|.
+    """
+
+    names: tuple[str, str]
+    group: str
+    quantity: str
+    powers: Array
+    finite: Array
+    infinite: Array
+    exponent: float
+
+
+def measure_sensitivity(cell: SensitivityCell, model: Model) -> CellResult:
+    """E‖∂s_T/∂θ‖² by group of parameters at every setting of the dial, all seeds pooled."""
+    achieved, radius, found = _swept(cell)
+    series = _of_architecture(cell, found)
+    tables, exponents = _tables(cell, series, achieved, radius)
+    groups = [s for s in series if s.quantity == TANGENT and s.group in ("magnitude", "angle")]
+    groups = groups or [s for s in series if s.quantity == TANGENT]
+    rows = [_summary(cell, series, one, achieved, exponents) for one in groups]
+    return CellResult(tables, rows)
+
+
+def failed_sensitivity(cell: SensitivityCell, model: Model | None) -> list[dict[str, Any]]:
+    """A row without numbers."""
+    row: dict[str, Any] = dict.fromkeys(TABLES[cell.command][SUMMARY], math.nan)
+    known: dict[str, Any] = {
+        "arch": cell.label,
+        "parametrization": OWN,
+        "normalization": OWN,
+        "input": cell.input_label,
+        "group": "",
+    }
+    known |= {"lambda_first": cell.lambdas[0], "lambda_last": cell.lambdas[-1]}
+    return [row | known | {"verdict": UNKNOWN_VERDICT, "status": FAILED}]
+
+
+def _swept(cell: SensitivityCell) -> tuple[Array, Array, list[list[MemorySensitivity]]]:
+    """Achieved median |λ|, largest |λ| (a dense matrix's spectral radius), and results by λ and seed."""
+    achieved, largest, found = [], [], []
+    for modulus, length in zip(cell.lambdas, cell.lengths, strict=True):
+        results = []
+        for seed in cell.seeds:
+            mine = replace(cell, seed=seed)
+            model = cell_model(mine)
+            model.set_memory(modulus)
+            x, _ = cell_input(mine, length)
+            results.append(memory_sensitivity(model, x, seed=seed))
+        achieved.append(float(np.mean([result.achieved_lambda_modulus for result in results])))
+        largest.append(float(np.mean([float(result.moduli.max()) for result in results])))
+        found.append(results)
+    return np.array(achieved), np.array(largest), found
+
+
+def _of_architecture(cell: SensitivityCell, found: list[list[MemorySensitivity]]) -> list[_Series]:
+    """All quantities; a sample is one sequence of one seed."""
+    unknown = np.full(len(cell.lambdas), math.nan)
+
+    def series(group: str, quantity: str, of: Callable[[MemorySensitivity], Tensor]) -> _Series:
+        powers = np.array([np.concatenate([of(result).numpy() for result in results]) for results in found])
+        return _Series((OWN, OWN), group, quantity, powers, unknown, unknown, math.nan)
+
+    first = found[0][0]
+    made = [series("state", STATE, lambda result: result.state_power)]
+    made += [series(group, TANGENT, lambda r, g=group: r.dh_domega_power[g]) for group in first.dh_domega_power]  # type: ignore[misc]
+    made += [series(group, LOSS, lambda r, g=group: r.loss_gradient_power[g]) for group in first.loss_gradient_power]  # type: ignore[misc]
+    return made
+
+
+def measure_scalar_law(cell: ScalarCell, model: None) -> CellResult:
+    """The recursion run once for all λ; each parametrisation and normalisation is a factor of its samples."""
+    kind, _, rho = cell.input_label.partition(":rho=")
+    driver = driven_input(kind, float(rho) if rho else 0.9)
+    law = scalar_law(cell.lambdas, driver, length=max(cell.lengths), samples=cell.samples, seed=cell.seed)
+    process = Autocorrelation(driver.weights, driver.rhos)
+    is_constant = driver.rhos == (1.0,)
+    rows: list[dict[str, Any]] = []
+    all_series: list[_Series] = []
+    for parametrization in cell.parametrizations:
+        for normalization in cell.normalizations:
+            all_series += _of_scalar(cell, law, process, parametrization, normalization, is_constant)
+    achieved = np.array(cell.lambdas)
+    tables, exponents = _tables(cell, all_series, achieved, achieved, length=law.length)
+    for one in all_series:
+        if one.quantity == TANGENT:
+            mine = [s for s in all_series if s.names == one.names]
+            rows.append(_summary(cell, mine, one, achieved, exponents, length=law.length))
+    return CellResult(tables, rows)
+
+
+def _of_scalar(
+    cell: ScalarCell,
+    law: ScalarLaw,
+    process: Autocorrelation,
+    parametrization: str,
+    normalization: str,
+    is_constant: bool,
+) -> list[_Series]:
+    how, names = PARAMETRIZATIONS[parametrization], (parametrization, normalization)
+    group = "angle" if how.is_angle else "magnitude"
+    states, tangents, theories = [], [], []
+    for index, value in enumerate(cell.lambdas):
+        scale = gamma(normalization, value, process)
+        slope = gamma_slope(normalization, value, process).real if cell.attached and not how.is_angle else 0.0
+        states.append(np.abs(scale * law.state[index]) ** 2)
+        tangents.append(how.factor(value) ** 2 * np.abs(scale * law.tangent[index] + slope * law.state[index]) ** 2)
+        horizons = (law.length, None)
+        theories.append(
+            [scale**2 * moments(value, process, length).state for length in horizons]
+            + [
+                domega_power(value, parametrization, normalization, process, length, attached=cell.attached)
+                for length in horizons
+            ]
+        )
+    theory = np.array(theories)
+    exponent = domega_exponent(parametrization, normalization, is_constant=is_constant, attached=cell.attached)
+    state = state_exponent(normalization, is_constant=is_constant)
+    found = [
+        _Series(names, "state", STATE, np.array(states), theory[:, 0], theory[:, 1], state),
+        _Series(names, group, TANGENT, np.array(tangents), theory[:, 2], theory[:, 3], exponent),
+    ]
+    if cell.second and names == ("direct", "none"):
+        powers = np.abs(law.second_tangent) ** 2
+        finite, infinite = (
+            np.array([moments(value, process, length).second for value in cell.lambdas])
+            for length in (law.length, None)
+        )
+        found.append(_Series(names, group, SECOND, powers, finite, infinite, -6.0 if is_constant else -5.0))
+    return found
+
+
+def _tables(
+    cell: SensitivityCell, series: list[_Series], achieved: Array, largest: Array, length: int = 0
+) -> tuple[dict[str, Table], dict[tuple[Any, ...], Exponent]]:
+    """The two tables, and the fitted exponent of every series."""
+    tables = blank_tables(cell.command)
+    exponents: dict[tuple[Any, ...], Exponent] = {}
+    for one in series:
+        fitted = exponents[one.names, one.group, one.quantity] = fit_exponent(1 - achieved, one.powers)
+        identity = {
+            "arch": cell.label,
+            "parametrization": one.names[0],
+            "normalization": one.names[1],
+            "input": cell.input_label,
+            "group": one.group,
+            "quantity": one.quantity,
+        }
+        errors = {"exponent": fitted.exponent, "standard_error": fitted.standard_error, "theory": one.exponent}
+        _append(tables["exponents"], identity | errors)
+        count = one.powers.shape[1]
+        for index, modulus in enumerate(cell.lambdas):
+            numbers = {
+                "lambda_modulus": modulus,
+                "achieved_lambda_modulus": float(achieved[index]),
+                "length": length or cell.lengths[index],
+                "measured": float(one.powers[index].mean()),
+                "standard_error": float(one.powers[index].std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan,
+                "theory_finite": float(one.finite[index]),
+                "theory_infinite": float(one.infinite[index]),
+                "spectral_radius": float(largest[index]),
+            }
+            _append(tables["sensitivity"], identity | numbers)
+    return tables, exponents
+
+
+def _append(table: Table, row: dict[str, Any]) -> None:
+    for column, values in table.items():
+        values.append(row[column])
+
+
+def _summary(
+    cell: SensitivityCell,
+    series: list[_Series],
+    one: _Series,
+    achieved: Array,
+    exponents: dict[tuple[Any, ...], Exponent],
+    length: int = 0,
+) -> dict[str, Any]:
+    (state,) = [s for s in series if s.quantity == STATE]
+    fitted = exponents[one.names, one.group, one.quantity]
+    horizon = -2 * (length or cell.lengths[-1]) * math.log(achieved[-1]) if 0 < achieved[-1] < 1 else 0.0
+    return {
+        "arch": cell.label,
+        "parametrization": one.names[0],
+        "normalization": one.names[1],
+        "input": cell.input_label,
+        "group": one.group,
+        "lambda_first": cell.lambdas[0],
+        "lambda_last": cell.lambdas[-1],
+        "state_power_first": float(state.powers[0].mean()),
+        "state_power_last": float(state.powers[-1].mean()),
+        "dh_domega_power_first": float(one.powers[0].mean()),
+        "dh_domega_power_last": float(one.powers[-1].mean()),
+        "state_exponent": exponents[state.names, state.group, STATE].exponent,
+        "state_exponent_theory": state.exponent,
+        "exponent": fitted.exponent,
+        "exponent_standard_error": fitted.standard_error,
+        "exponent_theory": one.exponent,
+        "verdict": curse(fitted.exponent),
+        "status": "ok" if horizon >= HORIZON else "horizon too short",
+    }
