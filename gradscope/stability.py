@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-Stability = Literal["contracting", "marginal", "expanding", "unknown"]
+Stability = Literal["contracting", "marginal", "expanding", "mixed", "unknown"]
 
 Curse = Literal["cursed", "softened", "mitigated", "unknown"]
 

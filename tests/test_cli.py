@@ -192,13 +192,15 @@ def test_a_toml_file_with_a_mistake_is_refused(tmp_path: Path, capsys: Captured)
 @pytest.mark.parametrize("file", sorted((ROOT / "sample_configs").glob("*.toml")), ids=lambda file: file.stem)
 def test_sample_configurations_can_be_planned(file: Path) -> None:
     from gradscope.config.compare import compare_configuration
+    from gradscope.config.sensitivity import sensitivity_configuration
     from gradscope.config.spectrum import spectrum_configuration
     from gradscope.config.toml_file import read_toml
-    from gradscope.plan import plan_comparison, plan_spectrum
+    from gradscope.plan import plan_comparison, plan_sensitivity, plan_spectrum
 
     configure_and_plan = {
         "compare": (compare_configuration, plan_comparison),
         "spectrum": (spectrum_configuration, plan_spectrum),
+        "sensitivity": (sensitivity_configuration, plan_sensitivity),
     }
     command, given = read_toml(file)
     configure, plan = configure_and_plan[command]

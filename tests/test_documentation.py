@@ -26,6 +26,8 @@ def test_commands_of_the_readme_run(command, tmp_path, monkeypatch, capsys):
         assert cli.run(["compare", "--arch", "rnn", "--lengths", "3,6", "--out", words[1], *SMALLER]) == 0
     if words[0] in ("compare", "spectrum"):
         words += [word for pair in (SMALLER[:2], SMALLER[2:4], SMALLER[4:]) if pair[0] not in words for word in pair]
+    if words[0] == "sensitivity":
+        words += ["--quiet"]
     assert cli.run(words) == 0
     assert words[0] == "plot" or capsys.readouterr().out
 
@@ -35,7 +37,7 @@ def test_python_of_the_readme_runs():
     exec(compile(code, "README.md", "exec"), {})
 
 
-@pytest.mark.parametrize("name", ["compare", "spectrum", "list", "explain", "run", "plot"])
+@pytest.mark.parametrize("name", ["compare", "spectrum", "sensitivity", "list", "explain", "run", "plot"])
 def test_every_command_is_in_the_readme(name):
     assert f"gradscope {name}" in README
 
@@ -64,13 +66,17 @@ def test_sample_configurations_run(file, tmp_path):
         "gradscope.architectures.build",
         "gradscope.config.architectures",
         "gradscope.config.inputs",
+        "gradscope.config.lambdas",
         "gradscope.config.lengths",
         "gradscope.config.steps",
         "gradscope.inputs.make",
+        "gradscope.measurements.exponents",
         "gradscope.measurements.gradient_norms",
         "gradscope.measurements.jacobian_products",
         "gradscope.measurements.jacobian_spectrum",
         "gradscope.measurements.lyapunov_exponents",
+        "gradscope.measurements.memory_sensitivity",
+        "gradscope.measurements.scalar_law",
         "gradscope.measurements.state_jacobian",
         "gradscope.measurements.temporal_jacobian",
     ],

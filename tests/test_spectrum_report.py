@@ -38,7 +38,8 @@ TRANSFORMER = (
     math.nan,
     math.nan,
     math.nan,
-    {"status": "no recurrent state", "verdict": "none", "state_size": 0, "longest_time_constant": math.nan}
+    {"log10_temporal_lag_0": 0.1, "log10_temporal_lag_1": -2.0, "log10_temporal_last_lag": -4.5}
+    | {"status": "no recurrent state", "verdict": "none", "state_size": 0, "longest_time_constant": math.nan}
     | {"near_unit_share": math.nan, "largest_singular_value": math.nan, "exp_lyapunov_median": math.nan},
 )
 
@@ -76,9 +77,20 @@ def test_error_over_seeds_is_the_larger_of_scatter_and_own():
     assert largest_exponent(uncertain).verdict == "marginal"
 
 
+def test_seeds_that_differ_are_mixed_and_nothing_misleads():
+    frame = summary(("a", 0.7, -0.4, 1e-3), ("a", 1.1, 0.1, 1e-3))
+    assert largest_exponent(frame).verdict == "mixed"
+    assert misleading(frame) == ""
+    assert spectrum_rows(frame).rows[0][-1].startswith("mixed (Λ₁ -0.1500")
+
+
+def test_short_sequences_mislead_nobody():
+    assert misleading(summary(("sc", 1.0, -0.4, 1e-6)).assign(length=20)) == ""
+
+
 def test_a_radius_that_misleads_is_said():
     assert "says marginal, the long run says contracting (×0.9656" in misleading(summary(("sc", 1.0, -0.035, 1e-6)))
-    assert "promises a time constant of 3.92 steps, there are 1.61" in misleading(summary(("m", 0.775, -0.62, 0.01)))
+    assert "promises a time constant of 3 steps, there are 1.61" in misleading(summary(("m", 0.775, -0.62, 0.01)))
     assert misleading(summary(("rnn", 0.51, -0.69, 0.01))) == ""
     assert misleading(summary(TRANSFORMER)) == ""
 
@@ -128,6 +140,7 @@ def test_findings():
     )
     assert said[1].startswith("res expands")
     assert said[-1].startswith("transformer has no recurrent state, so there is no state Jacobian")
+    assert said[-1].endswith("10^0.10 at lag 0, 10^-2.00 at lag 1, 10^-4.50 at lag 199.")
 
 
 def test_findings_of_one_of_nothing_and_of_what_failed():
@@ -157,7 +170,7 @@ def test_eigenvalue_panels():
     assert not far.child_axes
     assert many_axes.collections  # a density
     assert not near.collections
-    assert {text.get_text() for text in near.texts} == {"25 % of |λ| above 0.99", "long run ×1 a step"}
+    assert {text.get_text() for text in near.texts} == {"50 % of |λ| above 0.99", "long run ×1 a step"}
     assert {line.get_marker() for line in near.lines} >= {"x"}  # an exact zero
 
 

@@ -136,6 +136,10 @@ COMPARE: dict[str, Setting] = {
 
 _SHARED = ("hidden_size", "num_layers", "match", "checkpoint", "input", "data", "input_size")
 
+_ONE_THREAD = replace(
+    COMPARE["threads"], default="1", help="Threads that torch may use; small matrices are slower on more than one."
+)
+
 SPECTRUM: dict[str, Setting] = {
     "arch": COMPARE["arch"],
     "length": Setting(_count, "200", "T", _WHAT, "Steps of the sequence that drives the recurrence."),
@@ -171,7 +175,7 @@ SPECTRUM: dict[str, Setting] = {
     "batch": replace(COMPARE["batch"], default="1"),
     **{name: COMPARE[name] for name in ("seeds", "seed", "device")},
     "dtype": replace(COMPARE["dtype"], default="float64"),
-    "threads": COMPARE["threads"],
+    "threads": _ONE_THREAD,
     "max_memory": replace(COMPARE["max_memory"], help="Refuse models that need more memory than this."),
     **{name: COMPARE[name] for name in ("format", "out")},
     "every_step": replace(COMPARE["every_step"], help="Products at every lag of sequences above 2000 steps."),
@@ -196,7 +200,7 @@ def _names(kind: str, choices: tuple[str, ...]) -> Reader:
 SENSITIVITY: dict[str, Setting] = {
     "arch": replace(COMPARE["arch"], default="lru,lstm,gru"),
     "lambda_": Setting(
-        lambda shown, value, folder: parse_lambdas(shown, values.joined_words(shown, value)),
+        lambda shown, value, folder: parse_lambdas(shown, values.joined_words(shown, value, fractions=True)),
         "0.9..0.9999",
         "SPEC",
         _WHAT,
@@ -229,9 +233,9 @@ SENSITIVITY: dict[str, Setting] = {
     ),
     "second": Setting(_flag, False, "", _WHAT, "Also E|d²h/dω²|², where ω is λ itself."),
     **{name: COMPARE[name] for name in ("hidden_size", "num_layers", "input", "data", "input_size")},
-    "batch": COMPARE["batch"],
-    **{name: COMPARE[name] for name in ("seeds", "seed", "device")},
-    "dtype": replace(COMPARE["dtype"], default="float64"),
-    "threads": COMPARE["threads"],
+    "batch": replace(COMPARE["batch"], default="4", help="Sequences of each architecture, λ and seed."),
+    "seeds": replace(COMPARE["seeds"], default="1"),
+    **{name: COMPARE[name] for name in ("seed", "device", "dtype")},
+    "threads": _ONE_THREAD,
     **{name: COMPARE[name] for name in ("format", "out", "resume", "quiet")},
 }

@@ -10,7 +10,6 @@ from typing import Any
 from gradscope.config.run import RunConfiguration, read_settings
 from gradscope.config.settings import SPECTRUM
 from gradscope.config.steps import StepChoice
-from gradscope.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +38,6 @@ class SpectrumConfiguration(RunConfiguration):
     def check_together(self, prefix: str) -> None:
         """Raises :class:`UsageError` for two options that do not fit together."""
         self.steps.of_length(self.length)
-        if self.warm_up >= self.length:
-            raise UsageError(
-                f"{prefix}warm-up takes {self.warm_up} of {self.length} steps, which leaves nothing to measure; take a "
-                f"smaller one, or a longer {prefix}length."
-            )
         super().check_together(prefix)
 
 

@@ -118,14 +118,15 @@ def path(shown: str, value: object, folder: Path) -> Path:
     return folder / given.expanduser()
 
 
-def joined_words(shown: str, value: object) -> str:
+def joined_words(shown: str, value: object, *, fractions: bool = False) -> str:
     """A comma-separated text, which a TOML file may also give as an array or a number.
 
     Raises:
         UsageError: Neither.
     """
     items = value if isinstance(value, list) else [value]
-    if not items or not all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
+    kinds = (str, int, float) if fractions else (str, int)
+    if not items or not all(isinstance(item, kinds) and not isinstance(item, bool) for item in items):
         raise UsageError(f"{shown} should be a text or an array of texts or whole numbers, but {value!r} was given.")
     return ",".join(str(item) for item in items)
 

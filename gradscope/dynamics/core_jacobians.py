@@ -77,6 +77,11 @@ class CoreJacobians:
             start = until
         return vectors
 
+    @property
+    def is_too_large(self) -> bool:
+        """No."""
+        return False
+
     def is_iterated(self, leading: int | None) -> bool:
         """No: the shapes but the dense one have an algebra of their own."""
         return False

@@ -66,13 +66,13 @@ class DenseJacobians(CoreJacobians):
         """Above 512 numbers of state, and where it is asked for; an architecture's own algebra needs no iteration."""
         kind = type(self._model)
         own = self._accelerated and kind.jacobian_eigenvalues is not Recurrence.jacobian_eigenvalues
-        return (self.size > LARGEST_DENSE and not own) or leading is not None
+        return not own and (self.size > LARGEST_DENSE or leading is not None)
 
     def eigenvalues(self, step: int, leading: int | None = None) -> Spectrum:
         """By the architecture's own algebra where it has one."""
         blocks = self.blocks(step - 1, step).at(0).double()
         if self.is_iterated(leading):
-            return Spectrum.simple(leading_eigenvalues(blocks.dense(), leading or DEFAULT_LEADING))
+            return Spectrum.simple(leading_eigenvalues(blocks.dense(), DEFAULT_LEADING if leading is None else leading))
         if not self._accelerated:
             return Spectrum.simple(dense_eigenvalues(blocks.dense()))
         return Spectrum.simple(self._model.jacobian_eigenvalues(blocks, step))
@@ -81,7 +81,9 @@ class DenseJacobians(CoreJacobians):
         """By the architecture's own algebra where it has one."""
         blocks = self.blocks(step - 1, step).at(0).double()
         if self.is_iterated(leading):
-            return Spectrum.simple(leading_singular_values(blocks.dense(), leading or DEFAULT_LEADING))
+            return Spectrum.simple(
+                leading_singular_values(blocks.dense(), DEFAULT_LEADING if leading is None else leading)
+            )
         if not self._accelerated:
             return Spectrum.simple(dense_singular_values(blocks.dense()))
         return Spectrum.simple(self._model.jacobian_singular_values(blocks, step))

@@ -63,6 +63,11 @@ class DiagonalJacobians:
             return log_modulus, angle
         return torch.cat([log_modulus] * 2, dim=-1), torch.cat([angle, -angle], dim=-1)
 
+    @property
+    def is_too_large(self) -> bool:
+        """No."""
+        return False
+
     def is_iterated(self, leading: int | None) -> bool:
         """No: there is nothing to decompose."""
         return False

@@ -23,6 +23,8 @@ from gradscope.dynamics.state_vector import as_state, as_vector
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.errors import Unmeasurable
 
+LARGEST_JOINT = 1024
+
 
 class JointJacobians(CoreJacobians):
     """Of a stack: all layers as one state."""
@@ -45,6 +47,11 @@ class JointJacobians(CoreJacobians):
         """Those of the layers: the joint matrix is block triangular."""
         return sum(trajectory.model.null_directions(start, stop) for trajectory in self._trajectories)
 
+    @property
+    def is_too_large(self) -> bool:
+        """Above 1024 numbers: a stack of matrix states easily has thousands."""
+        return self.size > LARGEST_JOINT
+
     def is_iterated(self, leading: int | None) -> bool:
         """Above 512 numbers of state, and where it is asked for."""
         return self.size > LARGEST_DENSE or leading is not None
@@ -52,13 +59,17 @@ class JointJacobians(CoreJacobians):
     def eigenvalues(self, step: int, leading: int | None = None) -> Spectrum:
         """Dense; the union of the layers' is exact and cheaper."""
         if self.is_iterated(leading):
-            return Spectrum.simple(leading_eigenvalues(self.core(step), leading or DEFAULT_LEADING))
+            return Spectrum.simple(
+                leading_eigenvalues(self.core(step), DEFAULT_LEADING if leading is None else leading)
+            )
         return Spectrum.simple(dense_eigenvalues(self.core(step)))
 
     def singular_values(self, step: int, leading: int | None = None) -> Spectrum:
         """Dense."""
         if self.is_iterated(leading):
-            return Spectrum.simple(leading_singular_values(self.core(step), leading or DEFAULT_LEADING))
+            return Spectrum.simple(
+                leading_singular_values(self.core(step), DEFAULT_LEADING if leading is None else leading)
+            )
         return Spectrum.simple(dense_singular_values(self.core(step)))
 
     def matrix(self, step: int) -> Tensor:

@@ -34,7 +34,7 @@ from gradscope.dynamics.segments import Segment, reversed_segments
 from gradscope.dynamics.state_jacobians import StateJacobians, state_jacobians
 from gradscope.dynamics.tangent import tangents
 from gradscope.dynamics.trajectory import Trajectory
-from gradscope.errors import NoRecurrentState
+from gradscope.errors import NoRecurrentState, UsageError
 
 SEGMENT_NUMBERS = 1 << 17  # numbers of state in one segment of the reverse pass
 SEGMENT_STEPS = (32, 1024)  # its smallest and largest number of steps
@@ -296,6 +296,12 @@ def linearize_time_major(model: Model, x: Tensor, *, accelerated: bool = True) -
         return ParallelLinearization(model, x, accelerated=accelerated)
     if isinstance(model, Recurrence):
         return RecurrenceLinearization(model, x, accelerated=accelerated)
+    if not isinstance(model, Model):
+        raise UsageError(
+            f"{type(model).__name__} is not one of gradscope's models; build it with "
+            "gradscope.build('file.py:ClassName', …), which adapts cells and sequence modules, or derive it from "
+            "gradscope.Recurrence."
+        )
     raise NoRecurrentState(
         f"{type(model).__name__} has no recurrent state, so there is no state Jacobian; its counterpart is the "
         "temporal Jacobian ∂y_T/∂x_t, and gradient_norms measures its inputs and inner nodes."

@@ -32,12 +32,18 @@ class StateJacobians(Protocol):
         copies: How often each number of products and stretches counts: 1, but for a matrix state.
         period: The recurrence repeats its form after this many steps.
         length: Steps of the trajectory.
+        batch: Samples.
+        is_too_large: Its singular values and products would take too long.
     """
 
     size: int
     copies: int
     period: int
     length: int
+    batch: int
+
+    @property
+    def is_too_large(self) -> bool: ...  # noqa: D102 - an attribute
 
     def is_iterated(self, leading: int | None) -> bool:
         """Whether only leading eigenvalues and singular values are sought, by iteration."""

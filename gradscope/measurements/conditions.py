@@ -18,6 +18,10 @@ def check_shape(x: Tensor) -> None:
     """Raises :class:`UsageError` unless x is ``(batch, length, input_size)``."""
     if x.dim() != 3:
         raise UsageError(f"Inputs should be (batch, length, input_size), but their shape is {tuple(x.shape)}.")
+    if 0 in x.shape:
+        raise UsageError(
+            f"Inputs should have at least one sample, step and feature, but their shape is {tuple(x.shape)}."
+        )
 
 
 def as_model_input(model: Model, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gradscope.contract.model import Model
 from gradscope.dynamics.linearize import Linearization
-from gradscope.errors import UsageError
+from gradscope.errors import Unmeasurable, UsageError
 from gradscope.measurements.conditions import exact_matrix_products, linearized, overflow_step
 
 
@@ -83,6 +83,12 @@ def jacobian_products(model: Model, x: Tensor, lags: Sequence[int] | None = None
 def products_of(linearization: Linearization, lags: Sequence[int]) -> JacobianProducts:
     """:func:`jacobian_products` along a trajectory that is at hand."""
     overflow = overflow_step(linearization)
+    large = [part.size for part in linearization.coupled if part.is_too_large]
+    if large:
+        raise Unmeasurable(
+            f"The joint state of the layers has {large[0]:,} numbers; its products would take too long. Measure one "
+            "layer, or a smaller state."
+        )
     if overflow is not None:
         nothing = torch.full((linearization.recurrences[0].batch, len(lags)), math.nan, dtype=torch.float64)
         return JacobianProducts(linearization.length, tuple(lags), nothing, nothing, nothing, overflow)

@@ -77,8 +77,13 @@ class JacobianSpectrum:
 
     @property
     def is_complete(self) -> bool:
-        """Whether these are all eigenvalues, not the leading ones of a large state alone."""
-        return sum(layer.size for layer in self.layers) == self.state_size == self.singular.size
+        """Whether these are all eigenvalues and singular values, not the leading ones of a large state alone."""
+        return self.has_all_eigenvalues and self.singular.size == self.state_size
+
+    @property
+    def has_all_eigenvalues(self) -> bool:
+        """Whether these are all eigenvalues."""
+        return sum(layer.size for layer in self.layers) == self.state_size
 
     @property
     def spectral_radius(self) -> Tensor:
@@ -98,7 +103,7 @@ class JacobianSpectrum:
     @property
     def median_singular_value(self) -> Tensor:
         """Median, ``(batch, steps)``; NaN where only the leading ones are known."""
-        return self._if_complete(self.singular.expanded.median(dim=-1).values)
+        return self._if_complete(self.singular.expanded.quantile(0.5, dim=-1))
 
     @property
     def condition_number(self) -> Tensor:
@@ -135,7 +140,8 @@ class JacobianSpectrum:
     def _share(self, above: float, up_to: float) -> Tensor:
         moduli = union(list(self.layers)).expanded.abs()
         inside = ((moduli > above) & (moduli <= up_to)).double().mean(-1)
-        return self._if_complete(torch.where(moduli.isnan().any(-1), math.nan, inside))
+        inside = torch.where(moduli.isnan().any(-1), math.nan, inside)
+        return inside if self.has_all_eigenvalues else torch.full_like(inside, math.nan)
 
     def _if_complete(self, values: Tensor) -> Tensor:
         return values if self.is_complete else torch.full_like(values, math.nan)
@@ -147,7 +153,7 @@ def time_constants(modulus: Tensor) -> Tensor:
 
 
 def jacobian_spectrum(
-    model: Model, x: Tensor, steps: Sequence[int] | None = None, *, leading: int | None = None
+    model: Model, x: Tensor, steps: int | Sequence[int] | None = None, *, leading: int | None = None
 ) -> JacobianSpectrum:
     """Eigenvalues and singular values of J_t = ∂s_t/∂s_{t−1} along the trajectory that an input drives.
 
@@ -192,9 +198,7 @@ def spectrum_of(linearization: Linearization, steps: Sequence[int], leading: int
             union([_at_steps([part.eigenvalues(step, leading) for step in steps]) for part in layer])
             for layer in linearization.layers
         )
-        singular = union(
-            [_at_steps([part.singular_values(step, leading) for step in steps]) for part in linearization.coupled]
-        )
+        singular = union([_singular(part, steps, leading) for part in linearization.coupled])
         periods = {}
         for index, layer in enumerate(linearization.layers):
             period = max(part.period for part in layer)
@@ -202,14 +206,20 @@ def spectrum_of(linearization: Linearization, steps: Sequence[int], leading: int
             if period > 1 and ends and leading is None:
                 periods[index] = _period_spectrum(layer, period, ends)
     size = sum(part.size for layer in linearization.layers for part in layer)
+    joint = [part.size for part in linearization.coupled if part.is_too_large]
     large = [part.size for layer in linearization.layers for part in layer if part.is_iterated(leading)]
     notes = [f"A state of {n} numbers: only its leading eigenvalues were sought, by ARPACK." for n in large]
+    notes += [
+        f"A joint state of {n:,} numbers: its singular values and products are left out; eigenvalues and exponents are "
+        "those of the layers."
+        for n in joint
+    ]
     return JacobianSpectrum(
         tuple(steps), size, layers, singular, periods, overflow_step(linearization), tuple(dict.fromkeys(notes))
     )
 
 
-def checked_steps(steps: Sequence[int] | None, length: int) -> tuple[int, ...]:
+def checked_steps(steps: int | Sequence[int] | None, length: int) -> tuple[int, ...]:
     """Steps as given, or about ten evenly spaced ones that end with the last.
 
     Raises:
@@ -218,8 +228,9 @@ def checked_steps(steps: Sequence[int] | None, length: int) -> tuple[int, ...]:
     if steps is None:
         stride = max(1, length // 10)
         return tuple(range(length - (length - 1) // stride * stride, length + 1, stride))
-    asked = tuple(dict.fromkeys(int(step) for step in steps))
-    outside = [step for step in asked if not 1 <= step <= length]
+    given = [steps] if isinstance(steps, int) else list(steps)
+    asked = tuple(dict.fromkeys(int(step) for step in given))
+    outside = [step for step in given if step != int(step) or not 1 <= step <= length]
     if not asked or outside:
         which = f"step {outside[0]}" if outside else "none"
         raise UsageError(f"Steps should lie from 1 to {length}, the length of the sequence, but {which} was given.")
@@ -228,6 +239,13 @@ def checked_steps(steps: Sequence[int] | None, length: int) -> tuple[int, ...]:
 
 def _at_steps(spectra: list[Spectrum]) -> Spectrum:
     return Spectrum(torch.stack([spectrum.values for spectrum in spectra], dim=1), spectra[0].multiplicity)
+
+
+def _singular(part: StateJacobians, steps: Sequence[int], leading: int | None) -> Spectrum:
+    """Singular values of a part of J_t; NaN for a joint state that is too large to decompose."""
+    if part.is_too_large:
+        return Spectrum(torch.full((part.batch, len(steps), 1), math.nan, dtype=torch.float64), torch.tensor([1]))
+    return _at_steps([part.singular_values(step, leading) for step in steps])
 
 
 def _period_spectrum(layer: tuple[StateJacobians, ...], period: int, ends: tuple[int, ...]) -> PeriodSpectrum:

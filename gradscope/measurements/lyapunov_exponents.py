@@ -172,7 +172,7 @@ def _of_recurrence(
         sections.append(found.log_stretch[inside].sum(0) / (stop - start))
     steps = torch.tensor([stop - start for start, stop in pairwise(cuts)], dtype=torch.float64)
     exponents, errors, converged = _statistics(torch.stack(sections), steps)
-    exponents = torch.where(found.unresolved, math.nan, exponents)
+    exponents, errors = (torch.where(found.unresolved, math.nan, values) for values in (exponents, errors))
     null = wanted - min(wanted, finite * jacobians.copies)
     values = []
     for value, of_null in ((exponents, -math.inf), (errors, 0.0), (converged, True)):

@@ -79,7 +79,7 @@ def memory_sensitivity(model: Model, x: Tensor, *, probes: int = 4, seed: int = 
         >>> model = gradscope.build("lru", input_size=2, hidden_size=4)
         >>> x = gradscope.make_inputs("white", batch=2, length=30, input_size=2)
         >>> sorted(gradscope.memory_sensitivity(model, x).dh_domega_power)
-        ['angle', 'input', 'magnitude', 'rest']
+        ['angle', 'input', 'magnitude']
     """
     check_shape(x)
     check_modes(model)

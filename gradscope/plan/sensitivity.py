@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gradscope.architectures.build import build
+from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.config.sensitivity import LONGEST_MODEL, LONGEST_SCALAR, SensitivityConfiguration
 from gradscope.contract.model import Model
 from gradscope.errors import UsageError
@@ -31,7 +33,9 @@ def plan_sensitivity(configuration: SensitivityConfiguration) -> Plan:
 
     def check(cell: SensitivityCell, model: Model) -> list[str]:
         if not model.has_memory_dial:
-            raise UsageError(f"{cell.label} has no memory dial to set λ with; leave it out.")
+            raise UsageError(
+                f"{cell.label} has no memory dial to set λ with; those that have one: {', '.join(_with_dial())}."
+            )
         return []
 
     plan = plan_cells(
@@ -49,6 +53,12 @@ def plan_sensitivity(configuration: SensitivityConfiguration) -> Plan:
     )
     scalar = _scalar_cells(configuration, plan.device)
     return Plan((*scalar, *plan.cells), plan.device, plan.messages)
+
+
+def _with_dial() -> list[str]:
+    """Names of the catalogue's architectures with a memory dial."""
+    small = {name: build(name, input_size=1, hidden_size=2) for name in ARCHITECTURES}
+    return [name for name, model in small.items() if model.has_memory_dial]
 
 
 def _scalar_lengths(configuration: SensitivityConfiguration) -> tuple[int, ...]:

@@ -20,11 +20,21 @@ def plan_spectrum(configuration: SpectrumConfiguration) -> Plan:
     def check(cell: SpectrumCell, model: Model) -> list[str]:
         if not model.state_size:
             return []
+        if cell.warm_up >= cell.length:
+            raise UsageError(
+                f"--warm-up takes {cell.warm_up} of {cell.length} steps, which leaves nothing to measure; take a "
+                "smaller one, or a longer --length."
+            )
         smallest = min(layer.state_size for layer in _layers(model))
         if cell.exponents > smallest:
             raise UsageError(
                 f"--lyapunov asks for {cell.exponents} exponents, but the state of {cell.label} has {smallest} numbers"
                 f"{' in a layer' if isinstance(model, Stack) else ''}; ask for fewer, or for all."
+            )
+        if cell.leading > model.state_size:
+            raise UsageError(
+                f"--leading asks for {cell.leading} values, but the state of {cell.label} has {model.state_size} "
+                "numbers."
             )
         needed = 8 * MATRICES * cell.batch * _dense_size(model) ** 2
         where = f"for the dense Jacobian of a state of {model.state_size:,} numbers"

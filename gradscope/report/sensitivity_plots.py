@@ -19,7 +19,7 @@ def plot_sensitivity(sensitivity: pd.DataFrame) -> Figure:
     scalar = sensitivity[sensitivity["arch"] == SCALAR]
     models = sensitivity[sensitivity["arch"] != SCALAR]
     panels = [part for part in ("scalar", "models") if len(scalar if part == "scalar" else models)]
-    figure = Figure(figsize=(5.6 * len(panels) + 2.4, 4.8), layout="constrained")
+    figure = Figure(figsize=(6.4 * max(1, len(panels)), 5.2), layout="constrained")
     for index, part in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), index + 1)
         _decorate(axes, "Scalar law" if part == "scalar" else "Architectures")
@@ -27,7 +27,7 @@ def plot_sensitivity(sensitivity: pd.DataFrame) -> Figure:
             _scalar(axes, scalar)
         else:
             _models(axes, models)
-    _shared_legend(figure)
+        _legend(axes)
     return figure
 
 
@@ -66,11 +66,12 @@ def _line(axes: Axes, rows: pd.DataFrame, look: Look, label: str) -> None:
     errors = np.nan_to_num(rows["standard_error"].to_numpy(dtype=float))
     positive = (x > 0) & (measured > 0)
     theory = rows["theory_finite"].to_numpy(dtype=float)
+    spread = np.stack([np.minimum(2 * errors, 0.9 * measured), 2 * errors])  # nothing below zero on a log scale
     has_theory = bool(np.isfinite(theory[positive]).any())
     axes.errorbar(
         x[positive],
         measured[positive],
-        yerr=2 * errors[positive],
+        yerr=spread[:, positive],
         color=look.colour,
         linestyle="" if has_theory else look.line,
         marker=look.marker,
@@ -82,39 +83,33 @@ def _line(axes: Axes, rows: pd.DataFrame, look: Look, label: str) -> None:
         axes.plot(x[positive], theory[positive], color=look.colour, linestyle=look.line, linewidth=1.2)
 
 
-def _shared_legend(figure: Figure) -> None:
-    handles, labels = [], []
-    for axes in figure.axes:
-        mine = axes.get_legend_handles_labels()
-        handles += mine[0]
-        labels += mine[1]
-    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+def _legend(axes: Axes) -> None:
+    axes.legend(loc="upper left", frameon=False, fontsize=7)
 
 
 def plot_mitigation(sensitivity: pd.DataFrame, exponents: pd.DataFrame) -> Figure:
     """One panel for each parametrisation and normalisation of the scalar law, with the fitted exponent."""
     scalar = sensitivity[(sensitivity["arch"] == SCALAR) & (sensitivity["quantity"] == "dh_domega_power")]
     rows, columns = list(dict.fromkeys(scalar["parametrization"])), list(dict.fromkeys(scalar["normalization"]))
-    figure = Figure(figsize=(2.7 * max(1, len(columns)) + 0.6, 2.1 * max(1, len(rows)) + 0.8), layout="constrained")
-    figure.suptitle("E|dh/dω|² against 1 − |λ|: what parametrisation and normalisation take away", fontsize=11)
-    first = None
+    figure = Figure(figsize=(2.7 * max(1, len(columns)) + 0.6, 1.9 * max(1, len(rows)) + 0.9), layout="constrained")
+    figure.suptitle("E|dh/dω|² by parametrisation and normalisation", fontsize=11)
+    grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
     for i, parametrization in enumerate(rows):
         for j, normalization in enumerate(columns):
-            axes = figure.add_subplot(len(rows), len(columns), i * len(columns) + j + 1, sharex=first, sharey=first)
-            first = first or axes
+            axes = grid[i, j]
             here = scalar[(scalar["parametrization"] == parametrization) & (scalar["normalization"] == normalization)]
-            _decorate(axes, f"{parametrization}, γ={normalization}")
-            axes.title.set_visible(False)
             axes.set_title(f"{parametrization}, γ={normalization}", loc="left", fontsize=9)
-            axes.set_xlabel("1 − |λ|" if i == len(rows) - 1 else "", fontsize=8)
-            axes.set_ylabel("")
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.grid(visible=True, color="0.9", linewidth=0.6)
+            axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(labelsize=7)
             _line(axes, here, Look("#0072B2", "-", "o"), "")
-            axes.text(
-                0.05, 0.85, _slope(exponents, parametrization, normalization), transform=axes.transAxes, fontsize=8
-            )
-    if first is not None:
-        first.invert_xaxis()
+            text = _slope(exponents, parametrization, normalization)
+            axes.text(0.05, 0.82, text, transform=axes.transAxes, fontsize=8)
+            if i == len(rows) - 1:
+                axes.set_xlabel("1 − |λ|", fontsize=8)
+    grid[0, 0].invert_xaxis()
     return figure
 
 

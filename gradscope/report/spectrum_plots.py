@@ -47,7 +47,10 @@ def plot_eigenvalues(eigenvalues: pd.DataFrame, periods: pd.DataFrame, summary: 
         mine = eigenvalues[eigenvalues["arch"] == label].dropna(subset=["real", "imag"])
         _panel(axes, label, mine, style[label])
         _period_rings(axes, periods[periods["arch"] == label])
-        growth = summary.loc[summary["arch"] == label, "exp_lyapunov_max"].mean()
+        row = summary[summary["arch"] == label]
+        growth, share = row["exp_lyapunov_max"].mean(), row["near_unit_share"].mean()
+        if math.isfinite(share):
+            axes.text(0.03, 0.09, f"{100 * share:.3g} % of |λ| above 0.99", transform=axes.transAxes, fontsize=8)
         axes.text(0.03, 0.02, f"long run ×{growth:.3g} a step", transform=axes.transAxes, fontsize=8)
     return figure
 
@@ -64,8 +67,8 @@ def _panel(axes: Axes, label: str, mine: pd.DataFrame, look: Look) -> None:
     axes.axvline(0, color="0.88", linewidth=0.6, zorder=0)
     axes.tick_params(labelsize=8)
     _points(axes, x, y, look, reach)
-    share = f"{100 * _near_share(mine):.0f} % of |λ| above 0.99" if len(mine) else "not finite"
-    axes.text(0.03, 0.09, share, transform=axes.transAxes, fontsize=8, color="0.25")
+    if mine.empty:
+        axes.text(0.03, 0.16, "not finite", transform=axes.transAxes, fontsize=8)
     _multiplicity(axes, drawn)
     if ((x == 0) & (y == 0)).any():
         axes.plot([0], [0], marker="x", color="black", markersize=6)
@@ -102,11 +105,6 @@ def _nothing(sentence: str) -> Figure:
     axes.axis("off")
     axes.text(0.5, 0.5, sentence, transform=axes.transAxes, ha="center", va="center")
     return figure
-
-
-def _near_share(mine: pd.DataFrame) -> float:
-    weights = mine["multiplicity"].to_numpy(dtype=float)
-    return float(weights[mine["modulus"].to_numpy(dtype=float) > 0.99].sum() / weights.sum())
 
 
 def _points(axes: Axes, x: Array, y: Array, look: Look, reach: float) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gradscope.report.rows import NOTHING, finite_mean
 from gradscope.stability import Stability, radius_stability, stability
 
+SHORT = 30  # steps below which nothing is said about a long run
 MISLEADING = 1.5  # times as fast as the radius says
 Array = NDArray[np.float64]
 
@@ -40,7 +41,7 @@ class LargestExponent:
     Attributes:
         nats_per_step: Mean over the seeds.
         standard_error: Of that mean, from the scatter of the seeds and the seeds' own errors, the larger of the two.
-        verdict: What follows from both.
+        verdict: That of the seeds; mixed where they differ.
     """
 
     nats_per_step: float
@@ -60,7 +61,12 @@ def largest_exponent(mine: pd.DataFrame) -> LargestExponent:
     own = float(np.sqrt((errors**2).sum()) / len(errors))
     scatter = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 and np.isfinite(mean) else 0.0
     error = max(own, scatter)
-    return LargestExponent(mean, error, stability(mean, error, int(mine["length"].iloc[0])))
+    return LargestExponent(mean, error, _of_all_seeds(values, errors, int(mine["length"].iloc[0])))
+
+
+def _of_all_seeds(values: Array, errors: Array, length: int) -> Stability:
+    verdicts = {stability(float(value), float(error), length) for value, error in zip(values, errors, strict=True)}
+    return verdicts.pop() if len(verdicts) == 1 else "mixed"
 
 
 def misleading(mine: pd.DataFrame) -> str:
@@ -70,7 +76,7 @@ def misleading(mine: pd.DataFrame) -> str:
     again as the exponent gives, or longer.
     """
     radius, found = finite_mean(_numbers(mine, "spectral_radius")), largest_exponent(mine)
-    if math.isnan(radius) or found.verdict == "unknown":
+    if math.isnan(radius) or found.verdict in ("unknown", "mixed") or int(mine["length"].iloc[0]) < SHORT:
         return ""
     said = radius_stability(radius, int(mine["length"].iloc[0]))
     if said != found.verdict:
@@ -79,7 +85,7 @@ def misleading(mine: pd.DataFrame) -> str:
     if found.nats_per_step == -math.inf:
         return f"a one-step radius of {radius:.4g} promises a memory, the long run keeps nothing" if radius > 0 else ""
     if found.verdict == "contracting" and radius > 0 and found.nats_per_step < MISLEADING * math.log(radius):
-        promised, kept = -1 / math.log(radius), -1 / found.nats_per_step
+        promised, kept = finite_mean(_numbers(mine, "longest_time_constant")), -1 / found.nats_per_step
         return (
             f"a one-step radius of {radius:.4g} promises a time constant of {promised:.3g} steps, there are {kept:.3g}"
         )

@@ -28,14 +28,24 @@ def findings(summary: pd.DataFrame) -> list[str]:
         sentences.append(f"The one-step spectral radius misleads for {listed(misled)}.")
     without = [label for label, mine in rows.items() if (mine["status"] == "no recurrent state").all()]
     if without:
+        reaches = " ".join(_reach(label, rows[label]) for label in without)
         sentences.append(
             f"{listed(without)} {verb(without, 'has', 'have')} no recurrent state, so there is no state Jacobian; the "
-            "counterpart is the temporal Jacobian ∂y_T/∂x_t."
+            f"counterpart is the temporal Jacobian ∂y_T/∂x_t. {reaches}"
         )
     troubled = [_with_count(label, rows[label]) for label in found if label not in without and _broken(rows[label])]
     if troubled:
         sentences.append(f"{listed(troubled)} gave no finite spectrum.")
     return sentences
+
+
+def _reach(label: str, mine: pd.DataFrame) -> str:
+    """How much of each input the last output sees."""
+    names = ("log10_temporal_lag_0", "log10_temporal_lag_1", "log10_temporal_last_lag")
+    at_0, at_1, at_last = (float(mine[name].mean()) for name in names)
+    last = int(mine["length"].iloc[0]) - 1
+    powers = f"10^{at_0:.2f} at lag 0, 10^{at_1:.2f} at lag 1, 10^{at_last:.2f} at lag {last}"
+    return f"Its largest singular value for {label}: {powers}."
 
 
 def _broken(mine: pd.DataFrame) -> int:

@@ -11,7 +11,14 @@ from rich.text import Text
 
 from gradscope.report.spectrum_rows import SpectrumRows, spectrum_rows
 
-STYLES = {"contracting": "blue", "expanding": "red", "marginal": "green", "unknown": "yellow", "none": "dim"}
+STYLES = {
+    "contracting": "blue",
+    "expanding": "red",
+    "marginal": "green",
+    "mixed": "yellow",
+    "unknown": "yellow",
+    "none": "dim",
+}
 DEVIATION = re.compile(r" ± [^),]+")  # what follows stays: a status is never hidden
 LEGEND = (
     "One step: radius and σ max are medians over the steps. Long run: exp Λ is the growth a step; time constants in "

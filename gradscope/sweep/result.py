@@ -44,6 +44,7 @@ SUMMARY_COLUMNS = (
 )
 _WHERE = ("arch", "seed", "sample")
 _SENSITIVE = ("arch", "parametrization", "normalization", "input")
+TEMPORAL_REACH = ("log10_temporal_lag_0", "log10_temporal_lag_1", "log10_temporal_last_lag")
 TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "compare": {"gradients": GRADIENT_COLUMNS, "summary": SUMMARY_COLUMNS},
     "sensitivity": {
@@ -134,6 +135,7 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
             "condition_number",
             "henrici_departure",
             "memory_share",
+            *TEMPORAL_REACH,
         ),
     },
 }

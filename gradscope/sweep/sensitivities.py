@@ -92,7 +92,7 @@ def _swept(cell: SensitivityCell) -> tuple[Array, Array, list[list[MemorySensiti
             model = cell_model(mine)
             model.set_memory(modulus)
             x, _ = cell_input(mine, length)
-            results.append(memory_sensitivity(model, x, seed=seed))
+            results.append(memory_sensitivity(model, x, probes=1, seed=seed))
         achieved.append(float(np.mean([result.achieved_lambda_modulus for result in results])))
         largest.append(float(np.mean([float(result.moduli.max()) for result in results])))
         found.append(results)

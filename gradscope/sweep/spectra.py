@@ -24,6 +24,7 @@ from gradscope.sweep.result import (
     NO_RECURRENT_STATE,
     SUMMARY,
     TABLES,
+    TEMPORAL_REACH,
     UNKNOWN_VERDICT,
     CellResult,
     Table,
@@ -37,10 +38,13 @@ def measure_spectra(cell: SpectrumCell, model: Model) -> CellResult:
     """Eigenvalues, singular values, Lyapunov exponents, products, and the temporal Jacobian."""
     x, notes = cell_input(cell, cell.length)
     tables = blank_tables(cell.command)
+    reach: dict[str, Any] = {}
     if cell.temporal or isinstance(model, SequenceModel):
-        _add_temporal(tables["temporal"], cell, temporal_jacobian(model, x))
+        temporal = temporal_jacobian(model, x)
+        _add_temporal(tables["temporal"], cell, temporal)
+        reach = _temporal_reach(temporal)
     if isinstance(model, SequenceModel):
-        row = _unmeasured(cell, model) | {"status": NO_RECURRENT_STATE, "verdict": "none"}
+        row = _unmeasured(cell, model) | {"status": NO_RECURRENT_STATE, "verdict": "none"} | reach
         note = (
             f"{cell.label} has no recurrent state, so there is no state Jacobian; its counterpart is the temporal "
             "Jacobian ∂y_T/∂x_t, which was measured instead."
@@ -51,9 +55,9 @@ def measure_spectra(cell: SpectrumCell, model: Model) -> CellResult:
     exponents = exponents_of(linearization, cell.exponents or None, cell.warm_up)
     _add_spectrum(tables, cell, spectrum)
     _add_exponents(tables["lyapunov"], cell, exponents)
-    if cell.products:
+    if cell.products and not any(part.is_too_large for part in linearization.coupled):
         _add_products(tables["products"], cell, products_of(linearization, _lags(cell)))
-    return CellResult(tables, [_summary_row(cell, spectrum, exponents)], (*notes, *spectrum.notes))
+    return CellResult(tables, [_summary_row(cell, spectrum, exponents) | reach], (*notes, *spectrum.notes))
 
 
 def failed_spectra(cell: SpectrumCell, model: Model) -> list[dict[str, Any]]:
@@ -150,7 +154,7 @@ def _summary_row(cell: SpectrumCell, spectrum: JacobianSpectrum, exponents: Lyap
     largest = exponents.exponents_nats_per_step[:, 0]
     exponent = float(largest.mean())
     error = _error_of_mean(largest, exponents.standard_error[:, 0])
-    middle = float(exponents.exponents_nats_per_step.nanquantile(0.5, interpolation="lower"))
+    middle = _middle(exponents.exponents_nats_per_step)
     periods = list(spectrum.periods.values())
     return {
         "arch": cell.label,
@@ -160,6 +164,7 @@ def _summary_row(cell: SpectrumCell, spectrum: JacobianSpectrum, exponents: Lyap
         "largest_singular_value": _median(spectrum.largest_singular_value),
         "exp_lyapunov_max": math.exp(min(exponent, 700.0)),
         "exp_lyapunov_median": math.exp(min(middle, 700.0)) if exponents.is_complete else math.nan,
+        **dict.fromkeys(TEMPORAL_REACH, math.nan),
         "near_unit_share": _median(spectrum.near_unit_share),
         "longest_time_constant": _median(spectrum.longest_time_constant),
         "verdict": stability(exponent, error, cell.length),
@@ -176,7 +181,22 @@ def _summary_row(cell: SpectrumCell, spectrum: JacobianSpectrum, exponents: Lyap
 
 
 def _median(values: Tensor) -> float:
-    return float(values.median())
+    return float(values.flatten().quantile(0.5))
+
+
+def _middle(exponents: Tensor) -> float:
+    """Median over all samples and directions; NaN counts as smaller than every number, −inf too."""
+    ordered = exponents.flatten().nan_to_num(nan=-math.inf, neginf=-1e308).sort(descending=True).values.tolist()
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    if -math.inf in (low, high):
+        return math.nan
+    return -math.inf if -1e308 in (low, high) else (low + high) / 2
+
+
+def _temporal_reach(temporal: TemporalJacobian) -> dict[str, float]:
+    """log10 of the largest singular value of ∂y_T/∂x_t at lags 0, 1 and T − 1, means over the samples."""
+    largest = temporal.log10_singular_values[..., 0].mean(0)
+    return dict(zip(TEMPORAL_REACH, (float(largest[lag]) for lag in (0, min(1, len(largest) - 1), -1)), strict=True))
 
 
 def _error_of_mean(values: Tensor, errors: Tensor) -> float:

@@ -1,0 +1,164 @@
+"""``gradscope sensitivity`` as its user meets it, and the scalar law against its theory."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gradscope.cli.main import run
+from gradscope.config.settings import NORMALIZATIONS, PARAMETRIZATIONS, SENSITIVITY, shown_name
+from gradscope.stability import curse
+from gradscope.store import read_frames
+from gradscope.sweep.result import TABLES
+from gradscope.theory import NORMALIZATIONS as IN_THEORY
+from gradscope.theory import PARAMETRIZATIONS as WITH_FACTORS
+
+SMALL = ["sensitivity", "--hidden-size", "5", "--input-size", "3", "--device", "cpu", "--samples", "64"]
+SHORT = [*SMALL, "--lambda", "0.5,0.9", "--arch", "lru,gru"]
+Captured = pytest.CaptureFixture[str]
+
+
+def refused(arguments: list[str], capsys: Captured) -> str:
+    assert run(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1
+    return said.err
+
+
+def test_the_tables_of_the_command_line_are_those_of_theory() -> None:
+    assert set(PARAMETRIZATIONS) == set(WITH_FACTORS)
+    assert NORMALIZATIONS == IN_THEORY
+
+
+def test_files_columns_and_values(tmp_path: Path, capsys: Captured) -> None:
+    assert run([*SHORT, "--out", str(tmp_path), "--parametrization", "direct,polar", "--second"]) == 0
+    said = capsys.readouterr()
+    assert "λ: 0.5, 0.9." in said.err
+    assert "The curse of memory" in said.out
+    command, tables = read_frames(tmp_path)
+    assert command == "sensitivity"
+    for name, columns in TABLES["sensitivity"].items():
+        assert tuple(tables[name].columns) == columns
+    rows = tables["sensitivity"]
+    assert set(rows["arch"]) == {"scalar", "lru", "gru"}
+    assert set(rows["quantity"]) == {"state_power", "dh_domega_power", "d2h_domega2_power", "loss_gradient_power"}
+    scalar = rows[rows["arch"] == "scalar"]
+    assert (scalar["length"] == 100).all()  # ten time constants of the largest λ
+    assert scalar["theory_finite"].notna().all()
+    assert rows[rows["arch"] != "scalar"]["theory_finite"].isna().all()
+    lru = rows[rows["arch"] == "lru"]
+    assert np.allclose(lru["achieved_lambda_modulus"], lru["lambda_modulus"], atol=1e-5)
+    assert lru["length"].unique().tolist() == [20, 100]
+    names = {file.name for file in tmp_path.iterdir()}
+    assert {"sensitivity.png", "sensitivity.svg", "mitigation.png", "run.json"} <= names
+    assert json.loads((tmp_path / "run.json").read_text())["configuration"]["lambda_"] == [0.5, 0.9]
+    assert run(["plot", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("kind", ["white", "ar1:rho=0.9", "ar1:rho=-0.5", "constant", "wiki-like"])
+@pytest.mark.parametrize("gamma", ["detached", "attached"])
+def test_measurements_lie_within_four_standard_errors_of_theory(kind: str, gamma: str, tmp_path: Path) -> None:
+    arguments = ["sensitivity", "--arch", "lru", "--hidden-size", "2", "--input-size", "1", "--batch", "1"]
+    arguments += ["--lambda", "0.5,0.9,0.99,0.999", "--length", "1500", "--input", kind, "--gamma", gamma, "--quiet"]
+    arguments += ["--parametrization", ",".join(PARAMETRIZATIONS), "--normalization", ",".join(NORMALIZATIONS)]
+    assert run([*arguments, "--samples", "2000", "--out", str(tmp_path)]) == 0
+    rows = pd.read_csv(tmp_path / "sensitivity.csv")
+    rows = rows[rows["arch"] == "scalar"]
+    assert len(rows) == 7 * 4 * 4 * 2
+    deviation = (rows["measured"] - rows["theory_finite"]).abs()
+    nothing = 1e-20 * rows["theory_finite"].max()  # what is exactly 0 in theory, by cancellation
+    assert (deviation <= 4 * rows["standard_error"] + 1e-9 * rows["theory_finite"] + nothing).all()
+
+
+def test_exponents_at_white_input(tmp_path: Path) -> None:
+    arguments = ["sensitivity", "--arch", "lru", "--hidden-size", "2", "--input-size", "1", "--batch", "1", "--quiet"]
+    arguments += ["--lambda", "0.9..0.999", "--parametrization", "direct,exp-exp,sigmoid,polar"]
+    assert run([*arguments, "--samples", "4096", "--out", str(tmp_path)]) == 0
+    found = pd.read_csv(tmp_path / "exponents.csv")
+    found = found[found["arch"] == "scalar"]
+    assert (found["standard_error"] < 0.0125).all()
+    slack = np.maximum(0.05, 3 * found["standard_error"])
+    assert ((found["exponent"] - found["theory"]).abs() <= slack).all()
+    summary = pd.read_csv(tmp_path / "summary.csv").set_index(["parametrization", "normalization"])
+    assert summary.loc[("direct", "none"), "verdict"] == "cursed"
+    assert summary.loc[("exp-exp", "sqrt"), "verdict"] == "mitigated"
+    assert summary.loc[("direct", "sqrt"), "verdict"] == "softened"
+
+
+def test_a_horizon_that_is_too_short_is_said(capsys: Captured) -> None:
+    assert run([*SMALL, "--lambda", "0.9,0.99", "--arch", "gru", "--length", "50"]) == 0
+    said = capsys.readouterr()
+    assert "shorter than 4.2 time constants" in said.err
+    assert "horizon too short" in said.out
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "markdown"])
+def test_formats(kind: str, capsys: Captured) -> None:
+    assert run([*SHORT, "--format", kind, "--quiet"]) == 0
+    said = capsys.readouterr().out
+    if kind == "json":
+        assert [set(row) for row in json.loads(said)["summary"]] == [set(TABLES["sensitivity"]["summary"])] * 11
+    else:
+        assert "scalar" in said
+        assert "mitigat" in said
+
+
+def test_real_data_has_no_scalar_law(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.RandomState(0).standard_normal((4, 120, 3)))
+    arguments = [
+        *SMALL[:3],
+        "--device",
+        "cpu",
+        "--arch",
+        "gru",
+        "--lambda",
+        "0.5,0.9",
+        "--data",
+        str(tmp_path / "x.npy"),
+    ]
+    assert run([*arguments, "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    assert set(pd.read_csv(tmp_path / "out" / "sensitivity.csv")["arch"]) == {"gru"}
+
+
+def test_toml(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(
+        'command = "sensitivity"\nlambda = [0.5, 0.9]\narch = "gru"\nhidden-size = 5\ninput-size = 3\nsamples = 16\n'
+    )
+    assert run(["run", str(tmp_path / "a.toml"), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    assert pd.read_csv(tmp_path / "out" / "sensitivity.csv")["lambda_modulus"].unique().tolist() == [0.5, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--lambda", "1"], "--lambda should lie between 0 and 1, but 1 was given"),
+        (["--lambda", "0.99..0.9"], "is empty or reversed"),
+        (["--length", "1"], "--length should be at least 2"),
+        (["--length", "long"], "--length should be a whole number or auto, but 'long' was given"),
+        (["--parametrization", "sigmod"], "Did you mean 'sigmoid'?"),
+        (["--normalization", "sqr"], "Did you mean 'sqrt'?"),
+        (["--gamma", "atached"], "Did you mean 'attached'?"),
+        (["--arch", "transformer"], "transformer has no memory dial to set λ with; those that have one: "),
+        (["--arch", "rrn"], "rrn has no memory dial to set λ with"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(arguments: list[str], message: str, capsys: Captured) -> None:
+    assert message in refused([*SMALL, *arguments], capsys)
+
+
+def test_the_help_names_every_setting(capsys: Captured) -> None:
+    assert run(["sensitivity", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"--{shown_name(name)}" in said for name in SENSITIVITY)
+
+
+def test_verdicts() -> None:
+    found = [curse(p) for p in (-3.0, -2.5, -2.0, -0.6, -0.5, 0.3, math.nan)]
+    assert found == ["cursed", "cursed", "softened", "softened", "mitigated", "mitigated", "unknown"]
