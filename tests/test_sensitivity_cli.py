@@ -91,6 +91,18 @@ def test_exponents_at_white_input(tmp_path: Path) -> None:
     assert summary.loc[("direct", "sqrt"), "verdict"] == "softened"
 
 
+def test_landscape(tmp_path: Path) -> None:
+    arguments = [*SHORT, "--landscape", "--teacher", "0.99", "--parametrization", "direct,exp-exp,polar", "--quiet"]
+    assert run([*arguments, "--out", str(tmp_path)]) == 0
+    table = pd.read_csv(tmp_path / "landscape.csv")
+    optimum = table[table["student"] == 0.99].set_index(["parametrization", "normalization"])
+    assert set(optimum.index) == {("direct", "none"), ("direct", "sqrt"), ("exp-exp", "none"), ("exp-exp", "sqrt")}
+    assert math.isclose(optimum.loc[("direct", "none"), "largest_stable_learning_rate"], 7.9598e-6, rel_tol=1e-4)
+    assert optimum.loc[("exp-exp", "sqrt"), "largest_stable_learning_rate"] > 7
+    assert (optimum["loss"].abs() < 1e-9).all()
+    assert (tmp_path / "landscape.png").is_file()
+
+
 def test_a_horizon_that_is_too_short_is_said(capsys: Captured) -> None:
     assert run([*SMALL, "--lambda", "0.9,0.99", "--arch", "gru", "--length", "50"]) == 0
     said = capsys.readouterr()
@@ -139,6 +151,7 @@ def test_toml(tmp_path: Path) -> None:
     [
         (["--lambda", "1"], "--lambda should lie between 0 and 1, but 1 was given"),
         (["--lambda", "0.99..0.9"], "is empty or reversed"),
+        (["--teacher", "1.5"], "--teacher should lie between 0 and 1, but '1.5' was given"),
         (["--length", "1"], "--length should be at least 2"),
         (["--length", "long"], "--length should be a whole number or auto, but 'long' was given"),
         (["--parametrization", "sigmod"], "Did you mean 'sigmoid'?"),

@@ -23,6 +23,7 @@ class SensitivityConfiguration(RunConfiguration):
         lambda_: Moduli, ascending.
         length: 0 for auto.
         second: Whether E|d²h/dω²|² is measured.
+        landscape: Whether the loss surface around ``teacher`` is drawn.
     """
 
     command = "sensitivity"
@@ -37,6 +38,8 @@ class SensitivityConfiguration(RunConfiguration):
     normalization: tuple[str, ...]
     gamma: str
     second: bool
+    landscape: bool
+    teacher: float
 
     @property
     def longest(self) -> int:

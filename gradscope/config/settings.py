@@ -232,6 +232,10 @@ SENSITIVITY: dict[str, Setting] = {
         _choice("gamma", GAMMAS), "detached", "|".join(GAMMAS), _WHAT, "Whether dh/dω goes through γ too."
     ),
     "second": Setting(_flag, False, "", _WHAT, "Also E|d²h/dω²|², where ω is λ itself."),
+    "landscape": Setting(
+        _flag, False, "", _WHAT, "Also the loss surface over ω of a student λ that learns a teacher λ*."
+    ),
+    "teacher": Setting(_plain(values.fraction), "0.99", "λ*", _WHAT, "The teacher of --landscape."),
     **{name: COMPARE[name] for name in ("hidden_size", "num_layers", "input", "data", "input_size")},
     "batch": replace(COMPARE["batch"], default="4", help="Sequences of each architecture, λ and seed."),
     "seeds": replace(COMPARE["seeds"], default="1"),

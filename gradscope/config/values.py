@@ -61,6 +61,18 @@ def count_or_auto(shown: str, value: object) -> int:
     return whole_number(shown, value, minimum=2)
 
 
+def fraction(shown: str, value: object) -> float:
+    """A number between 0 and 1.
+
+    Raises:
+        UsageError: Anything else.
+    """
+    number = _number(value)
+    if number is None or not 0 < number < 1:
+        raise UsageError(f"{shown} should lie between 0 and 1, but '{value}' was given.")
+    return number
+
+
 def positive_number(shown: str, value: object) -> float:
     """A finite number above zero.
 

@@ -95,5 +95,7 @@ def _scalar_cells(configuration: SensitivityConfiguration, device: str) -> tuple
             normalizations=configuration.normalization,
             attached=configuration.gamma == "attached",
             second=configuration.second,
+            landscape=configuration.landscape,
+            teacher=configuration.teacher,
         ),
     )

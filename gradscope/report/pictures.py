@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
+from gradscope.report.landscape_plots import plot_landscape
 from gradscope.report.plots import plot_gradient_norms, plot_length_sweep
 from gradscope.report.sensitivity_plots import plot_mitigation, plot_sensitivity
 from gradscope.report.spectrum_plots import plot_eigenvalues, plot_lyapunov, plot_products, plot_temporal
@@ -40,6 +41,8 @@ def _sensitivity(tables: Frames) -> dict[str, Figure]:
     pictures = {"sensitivity": plot_sensitivity(sensitivity)} if len(sensitivity) else {}
     if (sensitivity["arch"] == "scalar").any():
         pictures["mitigation"] = plot_mitigation(sensitivity, tables["exponents"])
+    if len(tables["landscape"]):
+        pictures["landscape"] = plot_landscape(tables["landscape"])
     return pictures
 
 

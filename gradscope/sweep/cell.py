@@ -122,6 +122,7 @@ class ScalarCell(SensitivityCell):
         samples: Independent sequences.
         attached: Whether dh/dω goes through γ.
         second: The second derivative too.
+        landscape: The loss surface around ``teacher`` too.
     """
 
     has_model = False
@@ -130,3 +131,5 @@ class ScalarCell(SensitivityCell):
     normalizations: tuple[str, ...]
     attached: bool
     second: bool
+    landscape: bool
+    teacher: float

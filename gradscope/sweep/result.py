@@ -61,6 +61,18 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
             "theory_infinite",
             "spectral_radius",
         ),
+        "landscape": (
+            "parametrization",
+            "normalization",
+            "teacher",
+            "student",
+            "omega",
+            "omega_teacher",
+            "loss",
+            "gradient",
+            "curvature",
+            "largest_stable_learning_rate",
+        ),
         "exponents": (*_SENSITIVE, "quantity", "exponent", "standard_error", "theory", "group"),
         "summary": (
             *_SENSITIVE,

@@ -18,6 +18,7 @@ from gradscope.measurements.memory_sensitivity import MemorySensitivity, memory_
 from gradscope.measurements.scalar_law import ScalarLaw, scalar_law
 from gradscope.stability import curse
 from gradscope.sweep.cell import ScalarCell, SensitivityCell
+from gradscope.sweep.landscapes import add_landscape
 from gradscope.sweep.materials import cell_input, cell_model
 from gradscope.sweep.result import FAILED, SUMMARY, TABLES, UNKNOWN_VERDICT, CellResult, Table, blank_tables
 from gradscope.theory import (
@@ -128,6 +129,8 @@ def measure_scalar_law(cell: ScalarCell, model: None) -> CellResult:
             all_series += _of_scalar(cell, law, process, parametrization, normalization, is_constant)
     achieved = np.array(cell.lambdas)
     tables, exponents = _tables(cell, all_series, achieved, achieved, length=law.length)
+    if cell.landscape:
+        add_landscape(tables["landscape"], cell)
     for one in all_series:
         if one.quantity == TANGENT:
             mine = [s for s in all_series if s.names == one.names]
