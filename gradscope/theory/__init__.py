@@ -2,6 +2,7 @@
 
 from gradscope.theory.asymptotics import domega_exponent, state_exponent
 from gradscope.theory.autocorrelation import Autocorrelation, estimate
+from gradscope.theory.gates import GRUPowers, LSTMPowers, gru_powers, lstm_powers
 from gradscope.theory.landscape import LandscapePoint, landscape
 from gradscope.theory.moments import Moments, moments, second_sensitivity, sensitivity, state_power
 from gradscope.theory.normalizations import NORMALIZATIONS, domega_power, gamma, gamma_slope
@@ -11,6 +12,8 @@ __all__ = [
     "NORMALIZATIONS",
     "PARAMETRIZATIONS",
     "Autocorrelation",
+    "GRUPowers",
+    "LSTMPowers",
     "LandscapePoint",
     "Moments",
     "Parametrization",
@@ -19,7 +22,9 @@ __all__ = [
     "estimate",
     "gamma",
     "gamma_slope",
+    "gru_powers",
     "landscape",
+    "lstm_powers",
     "moments",
     "second_sensitivity",
     "sensitivity",
