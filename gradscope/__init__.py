@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gradscope.dynamics.linearize import linearize
     from gradscope.errors import GradscopeError, NoRecurrentState, UnknownName, Unmeasurable, UsageError
     from gradscope.inputs.make import make_inputs
+    from gradscope.measurements.depth import signal_propagation
     from gradscope.measurements.gradient_norms import gradient_norms
     from gradscope.measurements.jacobian_products import JacobianProducts, jacobian_products
     from gradscope.measurements.jacobian_spectrum import JacobianSpectrum, jacobian_spectrum
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from gradscope.measurements.memory_sensitivity import MemorySensitivity, memory_sensitivity
     from gradscope.measurements.results import GradientNorms
     from gradscope.measurements.state_jacobian import state_jacobian
+    from gradscope.measurements.teacher_student import teacher_student_hessian
     from gradscope.measurements.temporal_jacobian import TemporalJacobian, temporal_jacobian
 
 __version__ = "0.1.0"
@@ -69,7 +71,9 @@ _HOMES = {
     "lyapunov_exponents": "gradscope.measurements.lyapunov_exponents",
     "memory_sensitivity": "gradscope.measurements.memory_sensitivity",
     "make_inputs": "gradscope.inputs.make",
+    "signal_propagation": "gradscope.measurements.depth",
     "state_jacobian": "gradscope.measurements.state_jacobian",
+    "teacher_student_hessian": "gradscope.measurements.teacher_student",
     "temporal_jacobian": "gradscope.measurements.temporal_jacobian",
 }
 
@@ -105,7 +109,9 @@ __all__ = [
     "lyapunov_exponents",
     "make_inputs",
     "memory_sensitivity",
+    "signal_propagation",
     "state_jacobian",
+    "teacher_student_hessian",
     "temporal_jacobian",
     "theory",
 ]
