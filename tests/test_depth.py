@@ -179,6 +179,7 @@ def test_single_precision_is_close(kind):
     x = drawn(length=30)
     single, double = (signal_propagation(kind, 0.9, x, width=6, dtype=t) for t in (torch.float32, torch.float64))
     assert single.loss == pytest.approx(double.loss, rel=1e-4)
+    assert single.loss != double.loss
     for group, power in double.gradient_power.items():
         assert single.gradient_power[group].tolist() == pytest.approx(power.tolist(), rel=1e-2)
 
