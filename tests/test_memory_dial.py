@@ -2,28 +2,47 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import gradscope
-from tests.models import ALL, inputs, small
+from gradscope.contract.combinators import Stack
+from gradscope.contract.recurrence import Recurrence
+from tests.models import ALL, HIDDEN, inputs, small
 
 WITHOUT = ("residual-rnn", "rrn", "skip-rnn", "transformer")
 DIALS = [(name, options) for name, options in ALL if name not in WITHOUT]
 BY_MATRIX = ("rnn", "linear-rnn", "lru")
 MODULI = (0.5, 0.9, 0.99, 0.999)
+NORMALIZERS = ("gamma_log",)  # follow the magnitude and are not part of it
 
 
 @pytest.mark.parametrize("modulus", MODULI)
 @pytest.mark.parametrize(("name", "options"), DIALS, ids=str)
 def test_the_median_is_what_was_asked_for(name, options, modulus):
-    model = small(name, hidden_size=65, **options)
+    model = small(name, hidden_size=64, **options)
     model.set_memory(modulus)
     achieved = model.memory_moduli(inputs(length=200, batch=4))
-    assert achieved.dtype == torch.float64
     assert ((achieved >= 0) & (achieved.isfinite())).all()
     tolerance = 1e-9 if name in BY_MATRIX else 0.1  # gates follow the state and the input around the bias
     assert abs((1 - float(achieved.median())) / (1 - modulus) - 1) < tolerance
+
+
+@pytest.mark.parametrize("hidden_size", [1, 2, 5, 64])
+@pytest.mark.parametrize("modulus", MODULI)
+def test_lru_keeps_its_spread_and_its_order_below_one(modulus, hidden_size):
+    model = small("lru", hidden_size=hidden_size)
+    order = model.nu_log.argsort().tolist()
+    model.set_memory(modulus)
+    moduli = model.memory_moduli(inputs())
+    time_constants = -1 / moduli.log()
+    assert math.isclose(float(np.median(moduli)), modulus, rel_tol=1e-12)  # the mean of the two in the middle
+    assert math.isclose(float(moduli.median()), modulus, rel_tol=1e-12)  # the lower of them
+    if hidden_size > 2:
+        assert math.isclose(float(time_constants.max() / time_constants.min()), 4, rel_tol=1e-10)
+        assert order == torch.argsort(moduli, descending=True, stable=True).tolist()
 
 
 @pytest.mark.parametrize(("name", "options"), DIALS, ids=str)
@@ -31,13 +50,114 @@ def test_nothing_but_the_dial_moves(name, options):
     model = small(name, **options)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     model.set_memory(0.9)
-    after = model.state_dict()
+    after, groups = model.state_dict(), model.memory_groups
     assert {key: value.shape for key, value in after.items()} == {key: value.shape for key, value in before.items()}
-    changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
-    groups = model.memory_groups
-    dialled = {key for key, parts in groups.items() if "magnitude" in dict(parts)} | {"gamma_log"}
-    assert changed
-    assert changed <= dialled
+    assert all(parameter.requires_grad and parameter.grad_fn is None for parameter in model.parameters())
+    assert any(not torch.equal(value, before[key]) for key, value in after.items())
+    for key, value in after.items():
+        may_move = torch.full(value.shape, key.endswith(NORMALIZERS))
+        for group, rows in groups[key] if value.dim() else ():
+            may_move[rows] |= group == "magnitude" and (value.dim() == 1 or name in BY_MATRIX)
+        assert torch.equal(value[~may_move], before[key][~may_move]), key
+
+
+def along(model, x):
+    """h_{t−1} of every step, from the model's own outputs."""
+    return torch.cat([torch.zeros(len(x), 1, model.output_size, dtype=x.dtype), model(x)[:, :-1]], dim=1).detach()
+
+
+def lstm_forget(p, x, h, size):
+    w, u, b, c = (p[name][size : 2 * size] for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"))
+    return torch.sigmoid(x @ w.T + h @ u.T + b + c)  # i, f, g, o; and of a GRU the second is z
+
+
+def sc_forget(p, x, h, size):
+    w, u, b = (p[name][size : 2 * size] for name in ("weight_ih", "weight_hh", "bias"))
+    return torch.sigmoid(x @ w.T + h @ u.T + b)
+
+
+def cho_kept(p, x, h, size):
+    w, u, b = (p[name][size : 2 * size] for name in ("weight_ih_rz", "weight_hh_rz", "bias_rz"))
+    return 1 - torch.sigmoid(x @ w.T + h @ u.T + b)
+
+
+MODULI_BY_HAND = {
+    "rnn": lambda p, x, h, size: np.abs(np.linalg.eigvals(p["weight_hh_l0"].numpy())),
+    "linear-rnn": lambda p, x, h, size: np.abs(np.linalg.eigvals(p["A"].numpy())),
+    "lstm": lstm_forget,
+    "gru": lstm_forget,
+    "gru-cho": cho_kept,
+    "sc-lstm-i": sc_forget,
+    "sc-lstm-p": sc_forget,
+    "lru": lambda p, x, h, size: torch.exp(-torch.exp(p["nu_log"])),
+    "min-gru": lambda p, x, h, size: 1 - torch.sigmoid(F.linear(x, p["weight_z"], p["bias_z"])),
+    "deltanet": lambda p, x, h, size: 1 - torch.sigmoid(F.linear(x, p["weight_beta"], p["bias_beta"])),
+}
+
+
+@pytest.mark.parametrize("name", MODULI_BY_HAND)
+def test_moduli_are_those_of_the_equations(name):
+    model, x = small(name), inputs()
+    model.set_memory(0.7)
+    p = {key: value.detach() for key, value in model.named_parameters()}
+    expected = np.sort(np.asarray(MODULI_BY_HAND[name](p, x, along(model, x), HIDDEN)).ravel())
+    assert expected.size in (HIDDEN, x.shape[0] * x.shape[1], x.shape[0] * x.shape[1] * HIDDEN)
+    assert np.allclose(np.sort(model.memory_moduli(x).numpy()), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize(("name", "options"), DIALS, ids=str)
+def test_moduli_are_plain_numbers(name, options):
+    model = small(name, dtype=torch.float32, **options)
+    moduli = model.memory_moduli(inputs(dtype=torch.float32))
+    assert (moduli.dtype, moduli.dim(), moduli.device.type) == (torch.float64, 1, "cpu")
+    assert not moduli.requires_grad
+
+
+def from_a_state(monkeypatch):
+    """Lets every recurrence start from the same state that is not zero, so that U matters in the first step."""
+    zeros = Recurrence.initial_state
+    monkeypatch.setattr(
+        Recurrence, "initial_state", lambda model, batch: {k: v + 0.3 for k, v in zeros(model, batch).items()}
+    )
+
+
+@torch.no_grad()
+def changed_by(model, observe):
+    """``(parameter, group, rows)`` to whether a change of those rows is seen."""
+    before, seen = observe(), {}
+    for key, parameter in model.named_parameters():
+        for group, rows in model.memory_groups[key]:
+            kept = parameter.clone()
+            (parameter[rows] if parameter.dim() else parameter).add_(0.1)
+            seen[key, group, str(rows)] = not torch.equal(observe(), before)
+            parameter.copy_(kept)
+    return seen
+
+
+@pytest.mark.parametrize(("name", "options"), DIALS, ids=str)
+def test_the_moduli_of_a_step_depend_on_the_magnitude_alone(name, options, monkeypatch):
+    from_a_state(monkeypatch)
+    model, x = small(name, **options), inputs(length=1)
+    for part, moved in changed_by(model, lambda: model.memory_moduli(x)).items():
+        assert moved == ("magnitude" in part), part
+
+
+@pytest.mark.parametrize(("name", "options"), [d for d in DIALS if d[0] not in ("hrl", "lstm-gru")], ids=str)
+def test_what_is_called_input_multiplies_the_input(name, options, monkeypatch):
+    from_a_state(monkeypatch)
+    model, x = small(name, **options), inputs(length=1)
+
+    def state(x):
+        u, s = model.prepare(x), model.initial_state(len(x))
+        after = model.step(s, {key: value[:, 0] for key, value in u.items()}, torch.tensor(1))
+        return after[model.state_spec[1 if "lstm" in name else 0].name]  # an LSTM's memory is c
+
+    driven, silent = changed_by(model, lambda: state(x)), changed_by(model, lambda: state(torch.zeros_like(x)))
+    assert any("input" in part for part in driven)
+    for part, moved in driven.items():
+        if "input" in part:
+            assert moved, part
+            assert "bias" in part[0] or not silent[part], part
 
 
 @pytest.mark.parametrize("num_layers", [1, 2])
@@ -63,7 +183,7 @@ def test_those_without_a_dial_say_so(name):
         model.memory_moduli(inputs())
 
 
-@pytest.mark.parametrize("modulus", [0.0, 1.0, 1.5, -0.2])
+@pytest.mark.parametrize("modulus", [0.0, 1.0, 1.5, -0.2, math.nan, math.inf])
 def test_moduli_outside_are_refused(modulus):
     with pytest.raises(gradscope.UsageError, match="should lie between 0 and 1"):
         small("lstm").set_memory(modulus)
@@ -76,6 +196,39 @@ def test_stacks_and_composites(name, layers):
     model.set_memory(0.95)
     achieved = float(model.memory_moduli(inputs(length=100, batch=4)).median())
     assert abs((1 - achieved) / 0.05 - 1) < 0.1
+
+
+def test_a_stack_sets_every_layer_and_sees_each_layers_own_input():
+    model, x = small("gru", num_layers=2, hidden_size=33), inputs(length=100, batch=4)
+    model.set_memory(0.95)
+    first, second = model.layers
+    apart = [first.memory_moduli(x), second.memory_moduli(first(x).detach())]
+    assert torch.equal(model.memory_moduli(x), torch.cat(apart))
+    assert all(abs((1 - float(moduli.median())) / 0.05 - 1) < 0.1 for moduli in apart)
+
+
+def test_a_stack_has_a_dial_if_one_of_its_layers_has():
+    lower, upper = small("rrn", hidden_size=5), small("lstm", input_size=5)
+    model, x = Stack([lower, upper]), inputs()
+    before = [value.clone() for value in lower.parameters()]
+    model.set_memory(0.95)
+    assert torch.equal(model.memory_moduli(x), upper.memory_moduli(lower(x)))
+    assert all(torch.equal(value, old) for value, old in zip(lower.parameters(), before, strict=True))
+    with pytest.raises(gradscope.Unmeasurable, match="has no memory dial"):
+        Stack([lower, small("rrn", input_size=5)]).set_memory(0.9)
+
+
+def test_both_branches_are_set():
+    model, x = small("lstm-gru", hidden_size=33), inputs(length=100, batch=4)
+    model.set_memory(0.95)
+    for branch in model.branches.values():
+        assert abs((1 - float(branch.memory_moduli(x).median())) / 0.05 - 1) < 0.1
+    assert model.memory_moduli(x).numel() == 2 * 4 * 100 * 33
+
+
+def test_a_matrix_of_zeros_cannot_be_scaled():
+    with pytest.raises(gradscope.Unmeasurable, match=r"no scale gives them a median \|λ\| of 0\.9"):
+        small("linear-rnn", radius=0.0).set_memory(0.9)
 
 
 def test_lru_keeps_its_normaliser():

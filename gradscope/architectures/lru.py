@@ -75,8 +75,13 @@ class LRU(DiagonalRecurrence):
         return True
 
     def turn_memory_dial(self, modulus: float) -> None:
-        """Time constants spread over a factor of two about the median, in the order they had; γ as at first."""
-        spread = torch.linspace(-math.log(2), math.log(2), self.hidden_size).to(self.nu_log)
+        """Time constants spread over a factor of two about the median, in the order they had; γ as at first.
+
+        Of an even number of units the two in the middle are equal, so that every definition of the median agrees.
+        """
+        half, nu = (self.hidden_size + 1) // 2, self.nu_log
+        above = torch.linspace(0, math.log(2), half, dtype=nu.dtype, device=nu.device)
+        spread = torch.cat([-above.flip(0), above[self.hidden_size % 2 :]])
         self.nu_log[self.nu_log.argsort()] = math.log(-math.log(modulus)) + spread
         self.gamma_log.copy_(0.5 * torch.log(-torch.expm1(-2 * torch.exp(self.nu_log))))
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradscope.contract.model import EVERY_ROW, MemoryGroups
+from gradscope.errors import Unmeasurable
 
 
 def logit(modulus: float) -> float:
@@ -16,8 +17,21 @@ def logit(modulus: float) -> float:
 
 
 def scale_to_median(matrix: Tensor, modulus: float) -> None:
-    """Scales a matrix in place so that the median modulus of its eigenvalues is ``modulus``."""
-    matrix.mul_(modulus / float(eigenvalue_moduli(matrix).median()))
+    """Scales a matrix in place so that the median modulus of its eigenvalues is ``modulus``.
+
+    Of an even number the lower of the two in the middle, as :meth:`torch.Tensor.median` takes it: near 1 their mean
+    would be no eigenvalue's modulus, and most of the distance to 1 would be the gap between them.
+
+    Raises:
+        Unmeasurable: The median is 0, and no scale changes that.
+    """
+    median = float(eigenvalue_moduli(matrix).median())
+    if median == 0:
+        raise Unmeasurable(
+            f"Half of the recurrent matrix's eigenvalues are 0, so no scale gives them a median |λ| of {modulus:g}; "
+            "start from a matrix of higher rank."
+        )
+    matrix.mul_(modulus / median)
 
 
 def eigenvalue_moduli(matrix: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ class SkipRNN(ChainRecurrence):
 
     The Markov state is (h_t, h_{t−1}, …, h_{t−k+1}); J_t is a block companion matrix with |det J_t| = |α|^H, so with
     α = 1 its spectral radius is never below 1 and the recurrence is marginal to explosive; α < 1 contracts.
+    No memory dial: the same determinant fixes the geometric mean of |λ| at |α|^{1/k}, whatever the parameters are.
     Not the Skip RNN of Campos et al. (2018), which learns to skip updates.
     """
 

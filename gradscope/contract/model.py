@@ -90,7 +90,8 @@ class Model(nn.Module):
             x: Inputs, ``(batch, length, input_size)``.
 
         Returns:
-            Flat, float64, on the CPU.
+            Flat, float64, on the CPU; its ``median()``, of an even number the lower of the two in the middle, is what
+            :meth:`set_memory` sets.
         """
         self._require_dial()
         with torch.no_grad():
