@@ -17,6 +17,7 @@ from gradscope.store import read_frames
 from gradscope.sweep.result import TABLES
 from gradscope.theory import NORMALIZATIONS as IN_THEORY
 from gradscope.theory import PARAMETRIZATIONS as WITH_FACTORS
+from gradscope.theory import sensitivity, state_power
 
 SMALL = ["sensitivity", "--hidden-size", "5", "--input-size", "3", "--device", "cpu", "--samples", "64"]
 SHORT = [*SMALL, "--lambda", "0.5,0.9", "--arch", "lru,gru"]
@@ -121,21 +122,57 @@ def test_formats(kind: str, capsys: Captured) -> None:
         assert "mitigat" in said
 
 
-def test_real_data_has_no_scalar_law(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.random.RandomState(0).standard_normal((4, 120, 3)))
-    arguments = [
-        *SMALL[:3],
-        "--device",
-        "cpu",
-        "--arch",
-        "gru",
-        "--lambda",
-        "0.5,0.9",
-        "--data",
-        str(tmp_path / "x.npy"),
-    ]
-    assert run([*arguments, "--out", str(tmp_path / "out"), "--quiet"]) == 0
-    assert set(pd.read_csv(tmp_path / "out" / "sensitivity.csv")["arch"]) == {"gru"}
+def with_data(array: np.ndarray, tmp_path: Path, *arguments: str) -> list[str]:
+    np.save(tmp_path / "x.npy", array)
+    shown = ["sensitivity", "--hidden-size", "5", "--device", "cpu", "--arch", "gru", "--quiet"]
+    return [*shown, "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "out"), *arguments]
+
+
+def test_real_data_drive_the_scalar_law(tmp_path: Path) -> None:
+    random = np.random.RandomState(0).standard_normal((2, 4000, 3))
+    x = np.zeros_like(random)
+    for t in range(1, 4000):
+        x[:, t] = 0.8 * x[:, t - 1] + random[:, t]
+    arguments = ["--lambda", "0.5,0.9", "--length", "100", "--batch", "2", "--parametrization", "direct,exp-exp"]
+    assert run(with_data(x[:, 100:], tmp_path, *arguments)) == 0
+    rows = pd.read_csv(tmp_path / "out" / "sensitivity.csv")
+    assert set(rows["arch"]) == {"scalar", "gru"}
+    rows = rows[rows["arch"] == "scalar"]
+    assert rows["input"].unique().tolist() == [str(tmp_path / "x.npy")]
+    assert (rows["measured"] / rows["theory_finite"]).between(0.6, 1.5).all()  # R of the data, 234 windows
+    expected = [state_power(0.9, 0.8), sensitivity(0.9, 0.8)]
+    plain = rows[(rows["parametrization"] == "direct") & (rows["normalization"] == "none")]
+    found = plain[plain["lambda_modulus"] == 0.9]["theory_finite"].to_numpy()
+    assert np.allclose(found, expected, rtol=0.2)
+
+
+def test_auto_takes_no_more_steps_than_the_data_have(tmp_path: Path) -> None:
+    x = np.random.RandomState(0).standard_normal((4, 120, 3))
+    assert run(with_data(x, tmp_path, "--lambda", "0.5,0.99")) == 0
+    rows = pd.read_csv(tmp_path / "out" / "sensitivity.csv")
+    assert rows[rows["arch"] == "gru"]["length"].unique().tolist() == [20, 120]
+    assert rows[rows["arch"] == "scalar"]["length"].unique().tolist() == [60]  # eight windows of each feature
+
+
+def test_a_constant_column_is_refused(tmp_path: Path, capsys: Captured) -> None:
+    x = np.random.RandomState(0).standard_normal((4, 120, 3))
+    x[..., 1] = 7
+    said = refused(with_data(x, tmp_path, "--lambda", "0.5,0.9"), capsys)
+    assert "Column 2 is constant" in said
+
+
+def test_data_that_are_not_stationary_are_said(tmp_path: Path, capsys: Captured) -> None:
+    walk = np.cumsum(np.random.RandomState(0).standard_normal((2000, 2)), axis=0)
+    arguments = [word for word in with_data(walk, tmp_path, "--lambda", "0.5,0.9") if word != "--quiet"]
+    assert run(arguments) == 0
+    assert "stationary" in capsys.readouterr().err
+
+
+def test_inputs_that_the_scalar_law_is_not_about_are_said(capsys: Captured) -> None:
+    assert run(["sensitivity", "--hidden-size", "5", "--arch", "gru", "--lambda", "0.5", "--input", "adding"]) == 0
+    said = capsys.readouterr()
+    assert "The scalar law is left out" in said.err
+    assert "scalar" not in said.out
 
 
 def test_toml(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_markdown_and_table_have_the_same_cells():
     assert "| a\\|b | 64 | 1 |" in markdown
     assert "- a|b: a one-step radius of 1 says marginal" in markdown
     table = spectrum_table(frame)
-    assert list(table.columns[0].cells) == ["a|b"]
+    assert [str(cell) for cell in table.columns[0].cells] == ["a|b"]
     assert "a one-step radius of 1 says marginal" in str(table.caption)
     narrow = spectrum_table(summary(("a", 0.5, -0.6, 0.01), ("a", 0.6, -0.6, 0.01)), deviations=False)
     assert str(next(iter(narrow.columns[-1].cells))) == "contracting (Λ₁ -0.6000)"

@@ -51,7 +51,7 @@ def _answer(configuration: CompareConfiguration) -> Answer:
 
     options: dict[str, Any] = {"relative_to": configuration.relative_to, "clip_norm": configuration.clip_norm}
     return Answer(
-        table=lambda summary, deviations: comparison_table(summary, deviations=deviations, **options),
-        markdown=lambda summary: comparison_markdown(summary, **options),
-        findings=findings,
+        tables=lambda tables, deviations: [comparison_table(tables["summary"], deviations=deviations, **options)],
+        markdown=lambda tables: comparison_markdown(tables["summary"], **options),
+        findings=lambda tables: findings(tables["summary"]),
     )

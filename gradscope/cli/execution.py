@@ -23,7 +23,6 @@ from gradscope.sweep.run_cell import run_cell
 from gradscope.sweep.runner import SweepOutcome, run_sweep
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.table import Table
 
 DONE, SOME_FAILED, INTERRUPTED = 0, 4, 130
@@ -32,17 +31,19 @@ AnyConfiguration = TypeVar("AnyConfiguration", bound=RunConfiguration)
 
 @dataclass(frozen=True)
 class Answer:
-    """How a summary is shown to people.
+    """How the tables of a run are shown to people; every function takes all of them.
 
     Attributes:
-        table: A Rich table of a summary, with or without deviations over seeds.
+        tables: Rich tables, with or without deviations over seeds.
         markdown: The same as Markdown.
-        findings: What it says, in sentences.
+        findings: What they say, in sentences.
+        shown: Names of the tables behind them.
     """
 
-    table: Callable[[pd.DataFrame, bool], Table]
-    markdown: Callable[[pd.DataFrame], str]
-    findings: Callable[[pd.DataFrame], list[str]]
+    tables: Callable[[store.Frames, bool], list[Table]]
+    markdown: Callable[[store.Frames], str]
+    findings: Callable[[store.Frames], list[str]]
+    shown: tuple[str, ...] = (SUMMARY,)
 
 
 def execute(configuration: AnyConfiguration, make_plan: Callable[[AnyConfiguration], Plan], answer: Answer) -> int:
@@ -94,21 +95,22 @@ def _report(
         if any(len(frame) for name, frame in tables.items() if name != SUMMARY):
             store.write_pictures(configuration.out, configuration.command, tables)
         messages.say(f"Wrote {configuration.out}: tables, pictures and run.json.")
-    _print(configuration, tables[SUMMARY], document, answer)
+    _print(configuration, tables, document, answer)
 
 
-def _print(configuration: RunConfiguration, summary: pd.DataFrame, document: dict[str, Any], answer: Answer) -> None:
+def _print(configuration: RunConfiguration, tables: store.Frames, document: dict[str, Any], answer: Answer) -> None:
+    findings = answer.findings(tables)
     if configuration.format == "json":
-        rows = summary.to_dict(orient="records")
-        typer.echo(store.json_text(document | {"findings": answer.findings(summary), "summary": rows}))
+        rows = {name: tables[name].to_dict(orient="records") for name in answer.shown}
+        typer.echo(store.json_text(document | {"findings": findings} | rows))
     elif configuration.format == "csv":
-        typer.echo(summary.to_csv(index=False, na_rep="nan"), nl=False)
+        typer.echo(tables[SUMMARY].to_csv(index=False, na_rep="nan"), nl=False)
     elif configuration.format == "markdown":
-        typer.echo(answer.markdown(summary) + "\n\n" + " ".join(answer.findings(summary)))
+        typer.echo(answer.markdown(tables) + "\n\n" + " ".join(findings))
     else:
-        table = answer.table(summary, True)
-        print_wide(table if fits_terminal(table) else answer.table(summary, False))
-        typer.echo("\n".join(answer.findings(summary)))
+        for full, short in zip(answer.tables(tables, True), answer.tables(tables, False), strict=True):
+            print_wide(full if fits_terminal(full) else short)
+        typer.echo("\n".join(findings))
 
 
 def _run_document(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,14 @@ from gradscope.cli.options import command_function
 from gradscope.config.settings import SENSITIVITY
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gradscope.cli.execution import Answer
 
 _EPILOG = (
     "Examples: gradscope sensitivity · gradscope sensitivity --arch lru,lstm --lambda 0.9..0.9999 --out results · "
-    "gradscope sensitivity --input ar1:rho=0.9 --parametrization direct,exp-exp,polar --normalization none,sqrt,exact"
+    "gradscope sensitivity --input ar1:rho=0.9 --parametrization direct,exp-exp,polar --normalization none,sqrt · "
+    "gradscope sensitivity --depth 4 --hessian --landscape --out results"
 )
 _HELP = (
     "Measure the curse of memory: how the state's sensitivity to the recurrence grows as |λ| approaches 1.\n\n"
@@ -46,8 +50,22 @@ def sensitivity(given: dict[str, Any], folder: Path, prefix: str = "--") -> int:
 
 def _answer() -> Answer:
     from gradscope.cli.execution import Answer
+    from gradscope.report.depth_tables import depth_findings, depth_markdown, depth_table
+    from gradscope.report.hessian_tables import hessian_findings, hessian_markdown, hessian_table
     from gradscope.report.sensitivity_tables import findings, sensitivity_markdown, sensitivity_table
 
+    parts: dict[str, tuple[Any, Any, Any]] = {
+        "summary": (sensitivity_table, sensitivity_markdown, findings),
+        "depth": (depth_table, depth_markdown, depth_findings),
+        "students": (hessian_table, hessian_markdown, hessian_findings),
+    }
+
+    def each(kind: int, tables: Mapping[str, pd.DataFrame]) -> list[Any]:
+        return [functions[kind](tables[name]) for name, functions in parts.items() if len(tables[name])]
+
     return Answer(
-        table=lambda summary, deviations: sensitivity_table(summary), markdown=sensitivity_markdown, findings=findings
+        tables=lambda tables, deviations: each(0, tables),
+        markdown=lambda tables: "\n\n".join(each(1, tables)),
+        findings=lambda tables: [sentence for sentences in each(2, tables) for sentence in sentences],
+        shown=tuple(parts),
     )

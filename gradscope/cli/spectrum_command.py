@@ -52,7 +52,7 @@ def _answer() -> Answer:
     from gradscope.report.spectrum_tables import spectrum_markdown, spectrum_table
 
     return Answer(
-        table=lambda summary, deviations: spectrum_table(summary, deviations=deviations),
-        markdown=spectrum_markdown,
-        findings=findings,
+        tables=lambda tables, deviations: [spectrum_table(tables["summary"], deviations=deviations)],
+        markdown=lambda tables: spectrum_markdown(tables["summary"]),
+        findings=lambda tables: findings(tables["summary"]),
     )

@@ -13,6 +13,7 @@ from gradscope.config.settings import SENSITIVITY
 
 LONGEST_SCALAR, LONGEST_MODEL = 100_000, 10_000
 TIME_CONSTANTS = 10  # steps that auto takes, in units of 1/(1 − λ)
+DEPTH_STEPS = 512  # that auto takes for deep networks; the paper's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,9 @@ class SensitivityConfiguration(RunConfiguration):
         length: 0 for auto.
         second: Whether E|d²h/dω²|² is measured.
         landscape: Whether the loss surface around ``teacher`` is drawn.
+        hessian: Whether the curvature around ``teacher`` is measured.
+        depth: Blocks of the deep networks; None for no deep network.
+        most_steps: That there are; a plan sets it where the data have fewer than auto would take.
     """
 
     command = "sensitivity"
@@ -39,7 +43,11 @@ class SensitivityConfiguration(RunConfiguration):
     gamma: str
     second: bool
     landscape: bool
+    hessian: bool
     teacher: float
+    depth: int | None
+    block: str
+    most_steps: int = LONGEST_SCALAR
 
     @property
     def longest(self) -> int:
@@ -50,6 +58,7 @@ class SensitivityConfiguration(RunConfiguration):
         """Steps for each λ: as given, or ten time constants up to a limit."""
         if self.length:
             return (self.length,) * len(self.lambda_)
+        longest = min(longest, self.most_steps)
         return tuple(min(longest, math.ceil(TIME_CONSTANTS / (1 - modulus) - 1e-6)) for modulus in self.lambda_)
 
 

@@ -185,6 +185,7 @@ SPECTRUM: dict[str, Setting] = {
 PARAMETRIZATIONS = ("direct", "exp-exp", "sigmoid", "softplus", "tanh", "log-delta", "polar")
 NORMALIZATIONS = ("none", "sqrt", "exact", "coupled")
 GAMMAS = ("detached", "attached")
+BLOCKS = ("residual",)
 
 
 def _names(kind: str, choices: tuple[str, ...]) -> Reader:
@@ -235,7 +236,29 @@ SENSITIVITY: dict[str, Setting] = {
     "landscape": Setting(
         _flag, False, "", _WHAT, "Also the loss surface over ω of a student λ that learns a teacher λ*."
     ),
-    "teacher": Setting(_plain(values.fraction), "0.99", "λ*", _WHAT, "The teacher of --landscape."),
+    "hessian": Setting(
+        _flag,
+        False,
+        "",
+        _WHAT,
+        "Also the curvature of linear students at their teacher, and the learning rates that Adam ends up with there.",
+    ),
+    "teacher": Setting(_plain(values.fraction), "0.99", "λ*", _WHAT, "The teacher of --landscape and --hessian."),
+    "depth": Setting(
+        _count,
+        None,
+        "N",
+        _WHAT,
+        "Also the signal through N blocks at initialisation, layer by layer: complex RNN, LRU, GRU with chrono "
+        "initialisation; |λ| from each value of --lambda half-way up to 1; wiki-like input when nothing is given.",
+    ),
+    "block": Setting(
+        _choice("block", BLOCKS),
+        "residual",
+        "|".join(BLOCKS),
+        _WHAT,
+        "The block of --depth: x + GLU(GELU(recurrence)).",
+    ),
     **{name: COMPARE[name] for name in ("hidden_size", "num_layers", "input", "data", "input_size")},
     "batch": replace(COMPARE["batch"], default="4", help="Sequences of each architecture, λ and seed."),
     "seeds": replace(COMPARE["seeds"], default="1"),

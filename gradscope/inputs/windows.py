@@ -34,19 +34,24 @@ def cut_windows(array: NDArray[np.float64], *, length: int, batch: int) -> Windo
     Raises:
         UsageError: The data are shorter than a window.
     """
-    sequences = array if array.ndim == 3 else array[None]
+    sequences, constant = standardised(array)
     count, time, _ = sequences.shape
     if time < length:
         raise UsageError(
             f"The data have {time} steps, but the longest length is {length}; ask for lengths up to {time}."
         )
-    flat = sequences.reshape(-1, sequences.shape[-1])
-    mean, deviation = flat.mean(axis=0), flat.std(axis=0)
-    constant = int((deviation == 0).sum())
-    standardised = (sequences - mean) / np.where(deviation == 0, 1, deviation)
     places = np.linspace(0, count * (time - length + 1) - 1, batch).round().astype(int)
     which, start = np.divmod(places, time - length + 1)
-    x = np.stack([standardised[w, s : s + length] for w, s in zip(which, start, strict=True)])
+    x = np.stack([sequences[w, s : s + length] for w, s in zip(which, start, strict=True)])
     source = f"{time} steps" if count == 1 else f"{count} sequences of {time} steps"
     note = f"Data: {batch} windows of {length} from {source}, features standardised (mean 0, variance 1)"
-    return Windows(x, f"{note}; {constant} constant ones are 0." if constant else f"{note}.")
+    return Windows(x, f"{note}; {len(constant)} constant ones are 0." if constant else f"{note}.")
+
+
+def standardised(array: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[int]]:
+    """``(sequences, time, features)``, every feature with mean 0 and variance 1; and which are constant, left at 0."""
+    sequences = array if array.ndim == 3 else array[None]
+    flat = sequences.reshape(-1, sequences.shape[-1])
+    mean, deviation = flat.mean(axis=0), flat.std(axis=0)
+    constant = np.flatnonzero(deviation == 0).tolist()
+    return (sequences - mean) / np.where(deviation == 0, 1, deviation), constant

@@ -15,7 +15,7 @@ from gradscope.contract.modes import check_modes
 from gradscope.contract.random_streams import random_stream
 from gradscope.contract.recurrence import Prepared, Recurrence, State
 from gradscope.dynamics.adjoint import Wants
-from gradscope.dynamics.linearize import adjoint_segments, linearize
+from gradscope.dynamics.linearize import Linearization, adjoint_segments, linearize
 from gradscope.dynamics.scaled import Scaled
 from gradscope.dynamics.state_vector import as_vector
 from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
@@ -90,10 +90,11 @@ def memory_sensitivity(model: Model, x: Tensor, *, probes: int = 4, seed: int = 
         linearization = linearize(probed, repeated)
         last = linearization.outputs[-1]
         probe = torch.from_numpy(random_stream("probes", seed).standard_normal(tuple(last.shape))).to(last)
-        by_group = _gradient_power(probed, repeated, probe)
-        loss = linearize(model, x)
-        cotangent = output_cotangents("last", loss.outputs, [x.shape[1]], seed)[x.shape[1]]
-        loss_power = _gradient_power(model, x, cotangent)
+        by_group = _gradient_power(probed, linearization, probe)
+        del linearization
+        with_loss = linearize(model, x)
+        cotangent = output_cotangents("last", with_loss.outputs, [x.shape[1]], seed)[x.shape[1]]
+        loss_power = _gradient_power(model, with_loss, cotangent)
     units = last.shape[-1]
     moduli = model.memory_moduli(x) if model.has_memory_dial else torch.zeros(0, dtype=torch.float64)
     return MemorySensitivity(
@@ -123,10 +124,9 @@ def _state_as_output(model: Model) -> Model:
     return probed
 
 
-def _gradient_power(model: Model, x: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
+def _gradient_power(model: Model, linearization: Linearization, cotangent: Tensor) -> dict[str, Tensor]:
     """‖∂(cotangent · y_T)/∂θ‖² of each sample by group of parameters, ``(batch,)`` float64."""
-    length = x.shape[1]
-    linearization = linearize(model, x)
+    length = len(linearization.outputs)
     cotangents = SegmentCotangents({length: cotangent})
     segments = adjoint_segments(linearization, [length], cotangents, Wants(frozenset(), parameters=True))
     _, _, walk = deque(segments, maxlen=1).pop()  # the gradients are complete after the last segment

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from gradscope.contract.random_streams import random_stream
 from gradscope.errors import UsageError
 from gradscope.inputs.driven import DrivenInput
+from gradscope.theory import Autocorrelation, estimate
 
 CHUNK_STEPS = 512
 Complex = NDArray[np.complex128]
@@ -28,7 +30,7 @@ class ScalarLaw:
 
     Attributes:
         lambdas: The values of λ, complex.
-        driver: What drove them.
+        process: Autocorrelation of what drove them.
         length: T.
         state: h_T, ``(lambdas, samples)`` complex.
         tangent: dh_T/dλ, shaped alike.
@@ -36,7 +38,7 @@ class ScalarLaw:
     """
 
     lambdas: Complex
-    driver: DrivenInput
+    process: Autocorrelation
     length: int
     state: Complex
     tangent: Complex
@@ -70,55 +72,105 @@ def scalar_law(
     values = np.asarray(list(lambdas), dtype=np.complex128)
     if len(values) == 0 or not (np.abs(values) < 1).all() or length < 1 or samples < 2:
         raise UsageError("The scalar law needs values of |λ| below 1, at least one step and two samples.")
-    random = random_stream("inputs", seed)
-    systems = [_System(value, driver) for value in values]
-    noise = len(driver.rhos)
-    state = np.zeros((len(values), 3 + noise, samples), dtype=np.complex128)
+    random, systems = random_stream("inputs", seed), _Systems(values, driver)
     done = 0
     while done < length:
         steps = min(CHUNK_STEPS, length - done)
-        drawn = random.standard_normal((steps, noise, samples))
-        for index, system in enumerate(systems):
-            state[index] = system.advance(state[index], drawn, is_first=done == 0)
+        systems.advance(random.standard_normal((steps, len(driver.rhos), samples)))
         done += steps
-    return ScalarLaw(values, driver, length, state[:, 0], state[:, 1], state[:, 2])
+    state, tangent, second_tangent = systems.state[:, 0], systems.state[:, 1], systems.state[:, 2]
+    process = Autocorrelation(driver.weights, driver.rhos)
+    return ScalarLaw(values, process, length, state, tangent, second_tangent)
 
 
-class _System:
-    """s = (h, h', h'', x_1, x_2, …) with the input's processes x_k: s_{t+1} = M s_t + G e."""
+def scalar_law_of_data(lambdas: Sequence[complex], x: Real, *, length: int, samples: int = 1024) -> ScalarLaw:
+    """The same recursion driven by real data, every feature of every window by itself.
 
-    def __init__(self, value: complex, driver: DrivenInput) -> None:
-        size = 3 + len(driver.rhos)
-        self.matrix = np.zeros((size, size), dtype=np.complex128)
-        self.matrix[0, 0] = self.matrix[1, 1] = self.matrix[2, 2] = value
-        self.matrix[1, 0], self.matrix[2, 1] = 1.0, 2.0
-        self.gain = np.zeros((size, len(driver.rhos)), dtype=np.complex128)
-        self.first_gain = np.zeros_like(self.gain)
+    Args:
+        lambdas: With modulus below 1.
+        x: ``(sequences, time, features)``.
+        length: T, steps of a window; windows do not overlap.
+        samples: Windows at most, evenly spread over the data.
+
+    Returns:
+        Samples are windows and their features; the autocorrelation is estimated from all the data.
+
+    Raises:
+        UsageError: |λ| is not below 1, or the data have no window of this length.
+
+    Cost:
+        O(T · samples · lambdas), one product.
+    """
+    values = np.asarray(list(lambdas), dtype=np.complex128)
+    count = x.shape[1] // length if length > 0 else 0
+    if len(values) == 0 or not (np.abs(values) < 1).all() or count == 0:
+        raise UsageError(
+            f"The scalar law needs values of |λ| below 1 and data of {length} steps or more, not of {x.shape[1]}."
+        )
+    windows = x[:, : count * length].reshape(-1, length, x.shape[-1])
+    chosen = np.linspace(0, len(windows) - 1, min(samples, len(windows))).round().astype(int)
+    columns = windows[chosen].transpose(1, 0, 2).reshape(length, -1)
+    age = np.arange(length - 1, -1, -1.0)  # of each input at the last step
+    found = [_impulse_responses(value, age) @ columns for value in values]
+    state, tangent, second = np.stack(found, axis=1)
+    return ScalarLaw(values, estimate(x, length - 1), length, state, tangent, second)
+
+
+def _impulse_responses(value: complex, age: Real) -> Complex:
+    """λ^n and its first and second derivative, ``(3, length)``."""
+    orders = [np.ones_like(age), age, age * (age - 1)]
+    return np.stack([order * value ** np.maximum(age - k, 0) for k, order in enumerate(orders)])
+
+
+class _Systems:
+    """s = (h, h', h'', x_1, x_2, …) with the input's processes x_k: s_{t+1} = M s_t + G e, for every λ."""
+
+    def __init__(self, values: Complex, driver: DrivenInput) -> None:
+        processes = len(driver.rhos)
+        size = 3 + processes
+        self.state: Complex = np.zeros((len(values), size, 0), dtype=np.complex128)
+        self._matrix = np.zeros((len(values), size, size), dtype=np.complex128)
+        self._matrix[:, 0, 0] = self._matrix[:, 1, 1] = self._matrix[:, 2, 2] = values
+        self._matrix[:, 1, 0], self._matrix[:, 2, 1] = 1.0, 2.0
+        self._gain: Real = np.zeros((size, processes))
+        self._first_gain = np.zeros_like(self._gain)
         for k, (weight, rho) in enumerate(zip(driver.weights, driver.rhos, strict=True)):
-            innovation = math.sqrt(weight * (1 - rho * rho))
-            self.matrix[3 + k, 3 + k] = rho
-            self.matrix[0, 3 + k] = rho
-            self.gain[3 + k, k] = self.gain[0, k] = innovation
-            self.first_gain[3 + k, k] = self.first_gain[0, k] = math.sqrt(weight)  # stationary from the first step
+            self._matrix[:, 3 + k, 3 + k] = self._matrix[:, 0, 3 + k] = rho
+            self._gain[3 + k, k] = self._gain[0, k] = math.sqrt(weight * (1 - rho * rho))
+            self._first_gain[3 + k, k] = self._first_gain[0, k] = math.sqrt(weight)  # stationary from the first step
         self._kernels: dict[int, tuple[Complex, Complex]] = {}
 
-    def advance(self, state: Complex, drawn: Real, *, is_first: bool) -> Complex:
-        """Many steps at once, on ``(size, samples)``, from noise ``(steps, processes, samples)``."""
-        if is_first:
-            state = self.first_gain @ drawn[0]
+    def advance(self, drawn: Real) -> None:
+        """Many steps at once, from noise ``(steps, processes, samples)``."""
+        if self.state.shape[-1] == 0:
+            first = self._first_gain @ drawn[0]
+            self.state = np.repeat(first[None], len(self._matrix), axis=0).astype(np.complex128)
             drawn = drawn[1:]
-        if len(drawn) == 0:
-            return state
-        power, kernel = self._kernel(len(drawn))
-        return power @ state + kernel @ drawn.reshape(-1, drawn.shape[-1])
+        if len(drawn):
+            power, kernel = self._kernel(len(drawn))
+            self.state = power @ self.state + _product(kernel, drawn.reshape(-1, drawn.shape[-1]))
 
     def _kernel(self, steps: int) -> tuple[Complex, Complex]:
         """M^steps, and M^{steps−1−j} G for j = 0 … steps − 1 side by side."""
         if steps not in self._kernels:
-            columns = np.zeros((steps, *self.gain.shape), dtype=np.complex128)
-            columns[-1] = self.gain
+            lambdas, size, _ = self._matrix.shape
+            columns = np.zeros((steps, lambdas, *self._gain.shape), dtype=np.complex128)
+            columns[-1] = self._gain
             for j in range(steps - 2, -1, -1):
-                columns[j] = self.matrix @ columns[j + 1]
-            power = np.linalg.matrix_power(self.matrix, steps)
-            self._kernels[steps] = power, columns.transpose(1, 0, 2).reshape(len(self.matrix), -1)
+                columns[j] = self._matrix @ columns[j + 1]
+            power = np.linalg.matrix_power(self._matrix, steps)
+            self._kernels[steps] = power, columns.transpose(1, 2, 0, 3).reshape(lambdas, size, -1)
         return self._kernels[steps]
+
+
+def _product(kernel: Complex, noise: Real) -> Complex:
+    """``(lambdas, size, n)`` times real ``(n, samples)``, in real arithmetic and one pass over the noise.
+
+    By torch, which keeps to the number of threads that it was told.
+    """
+    rows = kernel.reshape(-1, kernel.shape[-1])
+    parts = [rows.real, rows.imag] if rows.imag.any() else [rows.real]
+    product = torch.from_numpy(np.concatenate(parts)) @ torch.from_numpy(noise)
+    re, *im = product.numpy().reshape(len(parts), *kernel.shape[:2], -1)
+    combined: Complex = re + 1j * (im[0] if im else 0)
+    return combined

@@ -1,21 +1,41 @@
-"""The cells of a run of ``gradscope sensitivity``: the scalar law, and a sweep of each architecture's memory dial."""
+"""The cells of a run of ``gradscope sensitivity``: the scalar law, each architecture's memory dial, and the extras."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
 from gradscope.architectures.build import build
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.config.sensitivity import LONGEST_MODEL, LONGEST_SCALAR, SensitivityConfiguration
+from gradscope.config.inputs import InputChoice
+from gradscope.config.sensitivity import (
+    DEPTH_STEPS,
+    LONGEST_MODEL,
+    LONGEST_SCALAR,
+    SensitivityConfiguration,
+)
 from gradscope.contract.model import Model
 from gradscope.errors import UsageError
 from gradscope.inputs.driven import KINDS
+from gradscope.measurements.linear_students import LINEAR_STUDENTS
+from gradscope.measurements.residual_network import RECURRENCES
 from gradscope.plan.cells import Plan, plan_cells
-from gradscope.sweep.cell import Cell, ScalarCell, SensitivityCell
+from gradscope.sweep.cell import Cell, DepthCell, HessianCell, LandscapeCell, ScalarCell, SensitivityCell
+from gradscope.sweep.materials import data_of
+from gradscope.theory import stationarity_problem
 
 HORIZON = 4.2  # time constants 1/(1 − λ) after which the last step's E|h'|² is within 1 % of the infinite horizon's
+FEWEST_WINDOWS = 8  # of real data that the scalar law averages over, each with every feature
+HESSIAN_TIME_CONSTANTS, LONGEST_HESSIAN = 3, 10_000  # the paper's 300 steps at λ* = 0.99
 
 
 def plan_sensitivity(configuration: SensitivityConfiguration) -> Plan:
     """The scalar law's cell first; see :func:`~gradscope.plan.cells.plan_cells` for the architectures'."""
+    about_data: list[str] = []
+    if configuration.data is not None:
+        configuration, about_data = _with_data(configuration, configuration.data)
     chosen = configuration.chosen_input
     label = str(configuration.data) if configuration.data else chosen.label
     lengths = configuration.lengths(LONGEST_MODEL)
@@ -23,7 +43,14 @@ def plan_sensitivity(configuration: SensitivityConfiguration) -> Plan:
     messages = [
         f"λ: {shown}.",
         f"Steps: {', '.join(map(str, lengths))}; {max(_scalar_lengths(configuration))} for the scalar law.",
+        *about_data,
     ]
+    if configuration.depth is not None:
+        messages.append(_about_depth(configuration))
+    if configuration.data is None and chosen.kind not in KINDS:
+        messages.append(
+            f"The scalar law is left out: it is driven by {', '.join(KINDS)} or real data, not by {chosen.kind}."
+        )
     short = [f"{m:.6g}" for m, length in zip(configuration.lambda_, lengths, strict=True) if length * (1 - m) < HORIZON]
     if short:
         messages.append(
@@ -51,8 +78,10 @@ def plan_sensitivity(configuration: SensitivityConfiguration) -> Plan:
         check,
         every_seed=False,
     )
-    scalar = _scalar_cells(configuration, plan.device)
-    return Plan((*scalar, *plan.cells), plan.device, plan.messages)
+    common = plan.cells[0]
+    assert isinstance(common, SensitivityCell)
+    extras = [cell for make in (_landscape_cells, _depth_cells, _hessian_cells) for cell in make(configuration, common)]
+    return Plan((*_scalar_cells(configuration, common), *plan.cells, *extras), plan.device, plan.messages)
 
 
 def _with_dial() -> list[str]:
@@ -61,41 +90,95 @@ def _with_dial() -> list[str]:
     return [name for name, model in small.items() if model.has_memory_dial]
 
 
+def _with_data(configuration: SensitivityConfiguration, file: Path) -> tuple[SensitivityConfiguration, list[str]]:
+    """No more steps than the data have, and what stands in the way of theory.
+
+    Raises:
+        UsageError: A constant column.
+    """
+    x = data_of(file)
+    x = x if x.ndim == 3 else x[None]
+    problem = stationarity_problem(x)
+    messages = [f"{file}: {problem} Theory takes stationary data for granted."] if problem else []
+    return replace(configuration, most_steps=x.shape[1]), messages
+
+
+def _about_depth(configuration: SensitivityConfiguration) -> str:
+    blocks = "one residual block" if configuration.depth == 1 else f"{configuration.depth} residual blocks"
+    steps = configuration.length or min(DEPTH_STEPS, configuration.most_steps)
+    asked = configuration.input is not None or configuration.data is not None
+    source = "the same input" if asked else "wiki-like input"
+    return f"Depth: {blocks} of width {configuration.hidden_size}, T={steps}, {source}."
+
+
 def _scalar_lengths(configuration: SensitivityConfiguration) -> tuple[int, ...]:
-    return configuration.lengths(LONGEST_SCALAR)
+    if configuration.data is None:
+        return configuration.lengths(LONGEST_SCALAR)
+    *lead, time, _ = data_of(configuration.data).shape
+    sequences = math.prod(lead)
+    enough = max(2, min(time, sequences * time // FEWEST_WINDOWS))
+    return tuple(min(enough, length) for length in configuration.lengths(LONGEST_SCALAR))
 
 
-def _scalar_cells(configuration: SensitivityConfiguration, device: str) -> tuple[Cell, ...]:
+def _blank(common: SensitivityCell, label: str, **changed: Any) -> dict[str, Any]:
+    """The fields of an architecture's cell, without its architecture."""
+    shared = {field.name: getattr(common, field.name) for field in fields(SensitivityCell)}
+    return shared | {"label": label, "architecture": label, "options": (), "num_layers": 1} | changed
+
+
+def _scalar_cells(configuration: SensitivityConfiguration, common: SensitivityCell) -> tuple[Cell, ...]:
     """One cell; none where the input is not one of those that the scalar law is about."""
-    chosen = configuration.chosen_input
-    if configuration.data is not None or chosen.kind not in KINDS:
+    if configuration.data is None and configuration.chosen_input.kind not in KINDS:
         return ()
+    changed = {"batch": configuration.samples, "input_size": 1, "hidden_size": 1, "dtype": "float64"}
     return (
         ScalarCell(
-            label="scalar",
-            architecture="scalar",
-            options=(),
-            seed=configuration.seed,
-            input_kind=chosen.kind,
-            input_options=chosen.options,
-            data="",
-            batch=configuration.samples,
-            input_size=1,
-            hidden_size=1,
-            num_layers=1,
-            dtype="float64",
-            device=device,
-            checkpoint="",
-            lambdas=configuration.lambda_,
-            lengths=_scalar_lengths(configuration),
-            seeds=(configuration.seed,),
-            input_label=chosen.label,
+            **_blank(common, "scalar", lengths=_scalar_lengths(configuration), seeds=(configuration.seed,), **changed),
             samples=configuration.samples,
             parametrizations=configuration.parametrization,
             normalizations=configuration.normalization,
             attached=configuration.gamma == "attached",
             second=configuration.second,
-            landscape=configuration.landscape,
-            teacher=configuration.teacher,
         ),
+    )
+
+
+def _landscape_cells(configuration: SensitivityConfiguration, common: SensitivityCell) -> tuple[Cell, ...]:
+    if not configuration.landscape:
+        return ()
+    return (
+        LandscapeCell(
+            **_blank(common, "landscape", lambdas=(configuration.teacher,)),
+            parametrizations=configuration.parametrization,
+            normalizations=configuration.normalization,
+        ),
+    )
+
+
+def _depth_cells(configuration: SensitivityConfiguration, common: SensitivityCell) -> tuple[Cell, ...]:
+    """One cell for each recurrence of the experiment; wiki-like inputs where nothing else was asked for."""
+    if configuration.depth is None:
+        return ()
+    length = configuration.length or min(DEPTH_STEPS, configuration.most_steps)
+    changed: dict[str, Any] = {"lengths": (length,)}
+    if configuration.data is None and configuration.input is None:
+        chosen = InputChoice("wiki-like")
+        changed |= {"input_kind": chosen.kind, "input_options": chosen.options, "input_label": chosen.label}
+    return tuple(
+        DepthCell(**_blank(common, f"depth {name}", architecture=name, **changed), depth=configuration.depth)
+        for name in RECURRENCES
+    )
+
+
+def _hessian_cells(configuration: SensitivityConfiguration, common: SensitivityCell) -> tuple[Cell, ...]:
+    """One cell for each student, over three time constants of the teacher."""
+    if not configuration.hessian:
+        return ()
+    steps = math.ceil(HESSIAN_TIME_CONSTANTS / (1 - configuration.teacher) - 1e-6)
+    lengths = (configuration.length or min(LONGEST_HESSIAN, steps),)
+    return tuple(
+        HessianCell(
+            **_blank(common, f"student {name}", architecture=name, lambdas=(configuration.teacher,), lengths=lengths)
+        )
+        for name in LINEAR_STUDENTS
     )

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
+from gradscope.report.depth_plots import plot_depth
+from gradscope.report.hessian_plots import plot_hessian
 from gradscope.report.landscape_plots import plot_landscape
 from gradscope.report.plots import plot_gradient_norms, plot_length_sweep
 from gradscope.report.sensitivity_plots import plot_mitigation, plot_sensitivity
@@ -43,6 +45,10 @@ def _sensitivity(tables: Frames) -> dict[str, Figure]:
         pictures["mitigation"] = plot_mitigation(sensitivity, tables["exponents"])
     if len(tables["landscape"]):
         pictures["landscape"] = plot_landscape(tables["landscape"])
+    if len(tables["depth"]):
+        pictures["depth"] = plot_depth(tables["depth"])
+    if len(tables["students"]):
+        pictures["hessian"] = plot_hessian(tables["hessian"], tables["coordinates"], tables["students"])
     return pictures
 
 

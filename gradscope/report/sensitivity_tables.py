@@ -6,10 +6,9 @@ import math
 from typing import Any
 
 import pandas as pd
-from rich import box
 from rich.table import Table
-from rich.text import Text
 
+from gradscope.report.layout import markdown_table, rich_table
 from gradscope.report.rows import NOTHING
 from gradscope.report.sentences import listed, verb
 
@@ -59,31 +58,21 @@ def _exponent(value: float, error: float, theory: float) -> str:
 def sensitivity_table(summary: pd.DataFrame) -> Table:
     """One row a parametrisation and normalisation of the scalar law, and one a group of an architecture."""
     headers, rows = sensitivity_rows(summary)
-    table = Table(
-        title="The curse of memory: powers as |λ| approaches 1",
+    last = len(headers) - 1
+    verdicts = [STYLES.get(str(verdict), "") for verdict in summary["verdict"]]
+    return rich_table(
+        "The curse of memory: powers as |λ| approaches 1",
+        headers,
+        rows,
         caption=LEGEND,
-        caption_justify="left",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        texts=(0, 1, 2, 3, last),
+        style=lambda row, column: verdicts[row] if column == last else "",
     )
-    for index, header in enumerate(headers):
-        justify = "left" if index in (0, 1, 2, 3, len(headers) - 1) else "right"
-        table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for cells, verdict in zip(rows, summary["verdict"], strict=True):
-        *others, last = cells
-        table.add_row(*others, Text(last, style=STYLES.get(str(verdict), "")))
-    return table
 
 
 def sensitivity_markdown(summary: pd.DataFrame) -> str:
     """The same table as GitHub Markdown."""
-    headers, rows = sensitivity_rows(summary)
-
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    return "\n".join([line(headers), "|" + " --- |" * len(headers), *map(line, rows), "", LEGEND])
+    return f"{markdown_table(*sensitivity_rows(summary))}\n\n{LEGEND}"
 
 
 def findings(summary: pd.DataFrame) -> list[str]:

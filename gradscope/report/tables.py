@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 import pandas as pd
-from rich import box
 from rich.table import Table
-from rich.text import Text
 
+from gradscope.report.layout import markdown_table, rich_table
 from gradscope.report.rows import Comparison, comparison
 from gradscope.report.sentences import reference
 
@@ -28,22 +27,15 @@ def comparison_table(
     Without ``deviations`` it is narrow enough for most terminals.
     """
     content = comparison(summary, relative_to=relative_to, clip_norm=clip_norm)
-    table = Table(
-        title=f"log10 of the gradient norm at step 1, relative to {reference(summary['reference_lag'])}",
+    shown = [[cell if deviations else DEVIATION.sub("", cell) for cell in cells] for cells in content.rows]
+    return rich_table(
+        f"log10 of the gradient norm at step 1, relative to {reference(summary['reference_lag'])}",
+        [header if "÷" in header else header.replace(" ", "\n") for header in content.headers],
+        shown,
         caption=caption(content),
-        caption_justify="left",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        texts=(0, 3, -1),
+        style=lambda row, column: STYLES.get(content.colours[row][column], ""),
     )
-    for index, header in enumerate(content.headers):
-        justify = "left" if index in (0, 3, len(content.headers) - 1) else "right"
-        header = header if "÷" in header else header.replace(" ", "\n")
-        table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for cells, colours in zip(content.rows, content.colours, strict=True):
-        shown = cells if deviations else [DEVIATION.sub("", cell) for cell in cells]
-        table.add_row(*(Text(cell, style=STYLES.get(c, "")) for cell, c in zip(shown, colours, strict=True)))
-    return table
 
 
 def caption(content: Comparison) -> str:
@@ -56,7 +48,6 @@ def comparison_markdown(
 ) -> str:
     """The same table as GitHub Markdown."""
     content = comparison(summary, relative_to=relative_to, clip_norm=clip_norm)
-    lines = ["| " + " | ".join(content.headers) + " |", "|" + " --- |" * len(content.headers)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in content.rows]
     hints = caption(content)
-    return "\n".join([*lines, *(["", *(f"- {line}" for line in hints.split("\n"))] if hints else [])])
+    advice = ["", *(f"- {line}" for line in hints.split("\n"))] if hints else []
+    return "\n".join([markdown_table(content.headers, content.rows), *advice])

@@ -122,7 +122,6 @@ class ScalarCell(SensitivityCell):
         samples: Independent sequences.
         attached: Whether dh/dω goes through γ.
         second: The second derivative too.
-        landscape: The loss surface around ``teacher`` too.
     """
 
     has_model = False
@@ -131,5 +130,27 @@ class ScalarCell(SensitivityCell):
     normalizations: tuple[str, ...]
     attached: bool
     second: bool
-    landscape: bool
-    teacher: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandscapeCell(SensitivityCell):
+    """The loss surface of one unit around a teacher, whose λ is ``lambdas[0]``."""
+
+    has_model = False
+    parametrizations: tuple[str, ...]
+    normalizations: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthCell(SensitivityCell):
+    """Signal propagation through ``depth`` residual blocks of width ``hidden_size``; the recurrence is a table's."""
+
+    has_model = False
+    depth: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HessianCell(SensitivityCell):
+    """Curvature of a linear student at its teacher, whose modulus is ``lambdas[0]``."""
+
+    has_model = False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradscope.sweep.cell import ScalarCell
-from gradscope.sweep.result import Table
+from gradscope.sweep.cell import LandscapeCell
+from gradscope.sweep.result import CellResult, append_row, blank_tables
 from gradscope.theory import PARAMETRIZATIONS, landscape
 
 POINTS = 161
@@ -13,28 +13,28 @@ NEAREST, FARTHEST = 1e-7, 0.7  # of 1 − λ: students from here to there, the t
 WITH_LANDSCAPE = ("none", "sqrt")
 
 
-def add_landscape(table: Table, cell: ScalarCell) -> None:
+def measure_landscape(cell: LandscapeCell, model: None) -> CellResult:
     """Loss, gradient and curvature of students around the teacher, for every parametrisation of a modulus."""
-    students = 1 - np.geomspace(FARTHEST, NEAREST, POINTS)
-    students = np.unique(np.append(students, cell.teacher))
+    tables, (teacher,) = blank_tables(cell.command), cell.lambdas
+    students = np.unique(np.append(1 - np.geomspace(FARTHEST, NEAREST, POINTS), teacher)).tolist()
     for parametrization in cell.parametrizations:
         how = PARAMETRIZATIONS[parametrization]
         for normalization in cell.normalizations:
             if how.is_angle or normalization not in WITH_LANDSCAPE:
                 continue
-            for student in students.tolist():
-                point = landscape(student, cell.teacher, parametrization, normalization)
+            for student in students:
+                point = landscape(student, teacher, parametrization, normalization)
                 row = {
                     "parametrization": parametrization,
                     "normalization": normalization,
-                    "teacher": cell.teacher,
+                    "teacher": teacher,
                     "student": student,
                     "omega": how.inverse(student),
-                    "omega_teacher": how.inverse(cell.teacher),
+                    "omega_teacher": how.inverse(teacher),
                     "loss": point.loss,
                     "gradient": point.gradient,
                     "curvature": point.curvature,
                     "largest_stable_learning_rate": point.largest_stable_learning_rate,
                 }
-                for column, values in table.items():
-                    values.append(row[column])
+                append_row(tables["landscape"], row)
+    return CellResult(tables, [])

@@ -44,6 +44,8 @@ SUMMARY_COLUMNS = (
 )
 _WHERE = ("arch", "seed", "sample")
 _SENSITIVE = ("arch", "parametrization", "normalization", "input")
+_MEASURED = ("measured", "standard_error")
+_STUDENT = ("student", "teacher", "length", "seed")
 TEMPORAL_REACH = ("log10_temporal_lag_0", "log10_temporal_lag_1", "log10_temporal_last_lag")
 TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "compare": {"gradients": GRADIENT_COLUMNS, "summary": SUMMARY_COLUMNS},
@@ -55,8 +57,7 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
             "length",
             "group",
             "quantity",
-            "measured",
-            "standard_error",
+            *_MEASURED,
             "theory_finite",
             "theory_infinite",
             "spectral_radius",
@@ -73,6 +74,19 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
             "curvature",
             "largest_stable_learning_rate",
         ),
+        "depth": ("recurrence", "input", "lambda_modulus", "length", "layer", "group", "quantity", *_MEASURED),
+        "students": (
+            *_STUDENT,
+            "parameters",
+            "rank",
+            "diagonal_share",
+            "largest_eigenvalue",
+            "median_recurrent_adam_learning_rate",
+            "median_adam_learning_rate",
+            "adam_last_loss",
+        ),
+        "hessian": (*_STUDENT, "index", "eigenvalue", "participation"),
+        "coordinates": (*_STUDENT, "index", "group", "hessian_diagonal", "adam_learning_rate"),
         "exponents": (*_SENSITIVE, "quantity", "exponent", "standard_error", "theory", "group"),
         "summary": (
             *_SENSITIVE,
@@ -185,8 +199,14 @@ class CellResult:
 
     @property
     def is_measured(self) -> bool:
-        """Whether every row of the summary has numbers, or none to have."""
-        return not any(str(row["status"]).startswith(NOT_MEASURED) for row in self.summary)
+        """Whether there was no failure, and every row of the summary has numbers, or none to have."""
+        return not self.failure and not any(str(row["status"]).startswith(NOT_MEASURED) for row in self.summary)
+
+
+def append_row(table: Table, row: dict[str, Any]) -> None:
+    """A row at the end; it has every column of the table."""
+    for column, values in table.items():
+        values.append(row[column])
 
 
 def blank_tables(command: str) -> dict[str, Table]:

@@ -9,18 +9,39 @@ from typing import Any
 import torch
 
 from gradscope.errors import GradscopeError
-from gradscope.sweep.cell import Cell, GradientCell, ScalarCell, SensitivityCell, SpectrumCell
+from gradscope.sweep.cell import (
+    Cell,
+    DepthCell,
+    GradientCell,
+    HessianCell,
+    LandscapeCell,
+    ScalarCell,
+    SensitivityCell,
+    SpectrumCell,
+)
+from gradscope.sweep.curvatures import measure_hessian
+from gradscope.sweep.depths import measure_depth
 from gradscope.sweep.gradients import failed_gradients, measure_gradients
+from gradscope.sweep.landscapes import measure_landscape
 from gradscope.sweep.materials import cell_model
 from gradscope.sweep.result import CellResult, blank_tables
 from gradscope.sweep.sensitivities import failed_sensitivity, measure_scalar_law, measure_sensitivity
 from gradscope.sweep.spectra import failed_spectra, measure_spectra
+
+
+def _no_rows(cell: Cell, model: Any) -> list[dict[str, Any]]:
+    """Of a measurement that has no place in the summary."""
+    return []
+
 
 _MEASUREMENTS: dict[type[Cell], tuple[Any, Any]] = {  # what gives a result, and the rows of one that failed
     GradientCell: (measure_gradients, failed_gradients),
     SpectrumCell: (measure_spectra, failed_spectra),
     SensitivityCell: (measure_sensitivity, failed_sensitivity),
     ScalarCell: (measure_scalar_law, failed_sensitivity),
+    LandscapeCell: (measure_landscape, _no_rows),
+    DepthCell: (measure_depth, _no_rows),
+    HessianCell: (measure_hessian, _no_rows),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,16 @@ from torch import Tensor
 
 from gradscope.contract.model import Model
 from gradscope.inputs.driven import driven_input
+from gradscope.inputs.windows import standardised
 from gradscope.measurements.exponents import Exponent, fit_exponent
 from gradscope.measurements.memory_sensitivity import MemorySensitivity, memory_sensitivity
-from gradscope.measurements.scalar_law import ScalarLaw, scalar_law
+from gradscope.measurements.scalar_law import ScalarLaw, scalar_law, scalar_law_of_data
 from gradscope.stability import curse
 from gradscope.sweep.cell import ScalarCell, SensitivityCell
-from gradscope.sweep.landscapes import add_landscape
-from gradscope.sweep.materials import cell_input, cell_model
-from gradscope.sweep.result import FAILED, SUMMARY, TABLES, UNKNOWN_VERDICT, CellResult, Table, blank_tables
+from gradscope.sweep.materials import cell_input, cell_model, data_of
+from gradscope.sweep.result import FAILED, SUMMARY, TABLES, UNKNOWN_VERDICT, CellResult, Table, append_row, blank_tables
 from gradscope.theory import (
     PARAMETRIZATIONS,
-    Autocorrelation,
     domega_exponent,
     domega_power,
     gamma,
@@ -117,20 +117,14 @@ def _of_architecture(cell: SensitivityCell, found: list[list[MemorySensitivity]]
 
 def measure_scalar_law(cell: ScalarCell, model: None) -> CellResult:
     """The recursion run once for all λ; each parametrisation and normalisation is a factor of its samples."""
-    kind, _, rho = cell.input_label.partition(":rho=")
-    driver = driven_input(kind, float(rho) if rho else 0.9)
-    law = scalar_law(cell.lambdas, driver, length=max(cell.lengths), samples=cell.samples, seed=cell.seed)
-    process = Autocorrelation(driver.weights, driver.rhos)
-    is_constant = driver.rhos == (1.0,)
+    law = _law(cell)
     rows: list[dict[str, Any]] = []
     all_series: list[_Series] = []
     for parametrization in cell.parametrizations:
         for normalization in cell.normalizations:
-            all_series += _of_scalar(cell, law, process, parametrization, normalization, is_constant)
+            all_series += _of_scalar(cell, law, parametrization, normalization)
     achieved = np.array(cell.lambdas)
     tables, exponents = _tables(cell, all_series, achieved, achieved, length=law.length)
-    if cell.landscape:
-        add_landscape(tables["landscape"], cell)
     for one in all_series:
         if one.quantity == TANGENT:
             mine = [s for s in all_series if s.names == one.names]
@@ -138,14 +132,19 @@ def measure_scalar_law(cell: ScalarCell, model: None) -> CellResult:
     return CellResult(tables, rows)
 
 
-def _of_scalar(
-    cell: ScalarCell,
-    law: ScalarLaw,
-    process: Autocorrelation,
-    parametrization: str,
-    normalization: str,
-    is_constant: bool,
-) -> list[_Series]:
+def _law(cell: ScalarCell) -> ScalarLaw:
+    length = max(cell.lengths)
+    if cell.data:
+        x, _ = standardised(data_of(Path(cell.data)))
+        return scalar_law_of_data(cell.lambdas, x, length=length, samples=cell.samples)
+    options = {name: float(value) for name, value in cell.input_options}
+    driver = driven_input(cell.input_kind, **options)
+    return scalar_law(cell.lambdas, driver, length=length, samples=cell.samples, seed=cell.seed)
+
+
+def _of_scalar(cell: ScalarCell, law: ScalarLaw, parametrization: str, normalization: str) -> list[_Series]:
+    process = law.process
+    is_constant = process.rhos == (1.0,)
     how, names = PARAMETRIZATIONS[parametrization], (parametrization, normalization)
     group = "angle" if how.is_angle else "magnitude"
     states, tangents, theories = [], [], []
@@ -196,7 +195,7 @@ def _tables(
             "quantity": one.quantity,
         }
         errors = {"exponent": fitted.exponent, "standard_error": fitted.standard_error, "theory": one.exponent}
-        _append(tables["exponents"], identity | errors)
+        append_row(tables["exponents"], identity | errors)
         count = one.powers.shape[1]
         for index, modulus in enumerate(cell.lambdas):
             numbers = {
@@ -209,13 +208,8 @@ def _tables(
                 "theory_infinite": float(one.infinite[index]),
                 "spectral_radius": float(largest[index]),
             }
-            _append(tables["sensitivity"], identity | numbers)
+            append_row(tables["sensitivity"], identity | numbers)
     return tables, exponents
-
-
-def _append(table: Table, row: dict[str, Any]) -> None:
-    for column, values in table.items():
-        values.append(row[column])
 
 
 def _summary(

@@ -7,6 +7,7 @@ from gradscope.theory.landscape import LandscapePoint, landscape
 from gradscope.theory.moments import Moments, moments, second_sensitivity, sensitivity, state_power
 from gradscope.theory.normalizations import NORMALIZATIONS, domega_power, gamma, gamma_slope
 from gradscope.theory.parametrizations import PARAMETRIZATIONS, Parametrization
+from gradscope.theory.stationarity import stationarity_problem
 
 __all__ = [
     "NORMALIZATIONS",
@@ -30,4 +31,5 @@ __all__ = [
     "sensitivity",
     "state_exponent",
     "state_power",
+    "stationarity_problem",
 ]

@@ -21,10 +21,13 @@ def state_exponent(normalization: str, *, is_constant: bool = False) -> float:
 def domega_exponent(
     parametrization: str, normalization: str, *, is_constant: bool = False, attached: bool = False
 ) -> float:
-    """The power of ε in E|dh/dω|²; NaN where the leading term cancels and the limit is another."""
+    """The power of ε in E|dh/dω|²; NaN where it is exactly 0, as γ undoes a constant input's dependence on |λ|."""
     bare = -4 if is_constant else -3
+    follows = attached and parametrization != "polar"  # at arg λ = 0 no γ depends on the angle
+    if follows and is_constant and normalization in ("exact", "coupled"):
+        return math.nan
     if normalization == "exact":
-        return math.nan if is_constant and attached else float(_FACTOR[parametrization] - 2)
-    if normalization == "coupled" and attached and parametrization != "polar":
-        return math.nan if is_constant else float(_FACTOR[parametrization] - 1)
+        return float(_FACTOR[parametrization] - 2)
+    if follows and normalization == "coupled":
+        return float(_FACTOR[parametrization] - 1)
     return float(bare + _GAMMA[normalization] + _FACTOR[parametrization])

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradscope.errors import UsageError
-from gradscope.theory.autocorrelation import Autocorrelation, as_autocorrelation
+from gradscope.theory.autocorrelation import Autocorrelation
 from gradscope.theory.moments import moments
 from gradscope.theory.normalizations import domega_power
 
@@ -82,8 +82,7 @@ def gru_powers(
 ) -> GRUPowers:
     """E h² = v (1 − z)² F;  E(dh/db)² = v (z(1 − z))² E(d[(1 − z) s]/dz)² → v ε/4 for white n.
 
-    With infinite horizon and R = ρ^|Δ| the second is 2 v z² (1 − z)(1 − ρ)(1 + ρ z²) / ((1 + z)³ (1 − ρ z)²), a product
-    of positive numbers; elsewhere three moments are added, which cancel as ρ → 1.
+    With infinite horizon and R = ρ^|Δ| the second is 2 v z² (1 − z)(1 − ρ)(1 + ρ z²) / ((1 + z)³ (1 − ρ z)²).
 
     Args:
         update_gate: z, in (0, 1), the share of the state that is kept.
@@ -99,17 +98,8 @@ def gru_powers(
         0.00248737
     """
     _check("update gate", update_gate)
-    z, process = float(update_gate), as_autocorrelation(rho)
-    state = variance * (1 - z) ** 2 * moments(z, rho, length).state
-    if length is not None or process.values:
-        return GRUPowers(state, variance * domega_power(z, "sigmoid", "coupled", rho, length, attached=True))
-    terms = zip(process.weights, process.rhos, strict=True)
-    return GRUPowers(state, variance * sum(weight * _update_bias(z, each) for weight, each in terms))
-
-
-def _update_bias(z: float, rho: float) -> float:
-    forgotten = (1 - rho) + rho * (1 - z)  # 1 − ρ z
-    return 2 * z * z * (1 - z) * (1 - rho) * (1 + rho * z * z) / ((1 + z) ** 3 * forgotten**2)
+    state = variance * (1 - update_gate) ** 2 * moments(update_gate, rho, length).state
+    return GRUPowers(state, variance * domega_power(update_gate, "sigmoid", "coupled", rho, length, attached=True))
 
 
 def _check(name: str, gate: float) -> None:

@@ -1,8 +1,17 @@
 """The loss surface in one dimension: a student λ learns a teacher λ*, L = ½ E|γ h − γ* h*|², infinite horizon.
 
-    L = ½ [γ² F(λ, λ) + γ*² F(λ*, λ*) − 2 γ γ* F(λ, λ*)],     F as in :mod:`gradscope.theory.moments`, λ real.
+The difference of the two filters is one filter with both poles: 1/(1−λz) − 1/(1−λ*z) = (λ−λ*) z/((1−λz)(1−λ*z)).
+With m = λλ* and inputs R = ρ^|Δ| its power is a product, which keeps all digits next to the optimum and as λ → 1:
 
-Loss, slope and curvature over ω come together, as the first Taylor coefficients of L(ω + δ).
+    L = ½ (λ−λ*)² N / B,     N = (1+m)(1−ρ²m) + ρ (λ+λ*)(1−m),     B = (1−λ²)(1−λ*²)(1−m)(1−ρλ)(1−ρλ*),
+
+for ρ = 0 ½ (λ−λ*)² (1+m)/((1−λ²)(1−λ*²)(1−m)). With γ = √(1−λ²), γ* alike, σ = λ+λ* and τ = 1+γγ*+m the difference
+is (λ−λ*)/(γ+γ*) (τz − σ)/((1−λz)(1−λ*z)), and
+
+    L = ½ (λ−λ*)²/(γ+γ*)² [(τ−σ)² N + 2στ (1−λ)(1−λ*)(1−ρ)(1+ρm)] / B,     τ−σ = (1−λ)(1−λ*) + γγ*.
+
+Loss, slope and curvature over ω come together, as the first Taylor coefficients of L(ω + δ); far from the teacher the
+slope is as exact as L/|λ−λ*|.
 
 Source: Zucchet & Orvieto (2024), arXiv:2405.21064, section 4.1 and appendix C.1.
 """
@@ -47,11 +56,11 @@ def landscape(
     """Loss and its derivatives over ω, of a student with modulus ``student`` learning ``teacher``.
 
     Args:
-        student: λ, in (0, 1) where the parametrisation is not ``direct``, in (−1, 1) there.
+        student: λ, in (−1, 1); where the parametrisation reaches it.
         teacher: λ*, in (−1, 1).
         parametrization: A name from ``PARAMETRIZATIONS``, not the angle.
         normalization: ``none`` or ``sqrt``, of both; the derivative goes through γ.
-        rho: Correlation of neighbouring inputs, below 1.
+        rho: Correlation of neighbouring inputs, in [−1, 1].
 
     Raises:
         UsageError: Values outside these ranges.
@@ -68,18 +77,36 @@ def landscape(
         raise UnknownName("parametrization of a modulus", parametrization, known)
     if normalization not in ("none", "sqrt"):
         raise UnknownName("normalization of the landscape", normalization, ("none", "sqrt"))
-    if not (abs(student) < 1 and abs(teacher) < 1) or (parametrization != "direct" and student <= 0):
+    if np.ndim(student) or np.ndim(teacher) or not (abs(student) < 1 and abs(teacher) < 1 and abs(rho) <= 1):
         raise UsageError(
-            "The landscape needs λ and λ* below 1 in modulus, and λ above 0 unless it is its own parameter."
+            f"The landscape needs λ and λ* below 1 in modulus and ρ in [−1, 1], one number each; {student}, {teacher} "
+            f"and {rho} were given."
         )
+    PARAMETRIZATIONS[parametrization].inverse(student)  # it reaches the student
     nu = _modulus_series(student, parametrization)
-    fixed = np.array([teacher, 0.0, 0.0])
-    own, other = np.array([1.0, 0.0, 0.0]), 1.0
-    if normalization == "sqrt":
-        own, other = _sqrt(_one_minus(_times(nu, nu))), math.sqrt((1 - teacher) * (1 + teacher))
-    loss = _times(_times(own, own), _generating(nu, nu, rho)) + other**2 * _generating(fixed, fixed, rho)
-    loss = 0.5 * (loss - 2 * other * _times(own, _generating(nu, fixed, rho)))
+    if student + teacher < 0:  # the same loss, of inputs with every other sign flipped; σ is not negative then
+        nu, teacher, rho = -nu, -teacher, -rho
+    distance = nu - np.array([teacher, 0.0, 0.0])
+    loss = 0.5 * _times(distance, distance, _power(nu, teacher, rho, normalization))
     return LandscapePoint(float(loss[0]), float(loss[1]), float(2 * loss[2]))
+
+
+def _power(nu: Series, teacher: float, rho: float, normalization: str) -> Series:
+    """2 L/(λ−λ*)², a sum of products of positive numbers where λ, λ* and ρ are positive."""
+    ends = np.array([teacher, 0.0, 0.0])
+    total = nu + ends  # σ
+    one_minus_m, one_plus_m = _one_minus(teacher, nu), _one_minus(-teacher, nu)
+    squared = _times(_one_minus(1.0, nu), _one_minus(-1.0, nu))  # 1 − λ²
+    squared_teacher = (1 - teacher) * (1 + teacher)
+    power = _times(one_plus_m, _one_minus(rho * rho * teacher, nu)) + rho * _times(total, one_minus_m)
+    if normalization == "sqrt":
+        own, other = _sqrt(squared), math.sqrt(squared_teacher)
+        apart = (1 - teacher) * _one_minus(1.0, nu)
+        change = (1 - rho) * _times(total, one_plus_m + other * own, apart, _one_minus(-rho * teacher, nu))
+        inverse = _reciprocal(own + np.array([other, 0.0, 0.0]))
+        power = _times(_times(apart + other * own, apart + other * own, power) + 2 * change, inverse, inverse)
+    below = squared_teacher * _times(squared, one_minus_m, _one_minus(rho, nu), _one_minus(rho, ends))
+    return _times(power, _reciprocal(below))
 
 
 def _modulus_series(nu: float, parametrization: str) -> Series:
@@ -96,20 +123,17 @@ def _modulus_series(nu: float, parametrization: str) -> Series:
     return np.array([nu, -slope if parametrization == "softplus" else slope, slope * (1 - 2 * nu) / 2])
 
 
-def _generating(a: Series, b: Series, rho: float) -> Series:
-    """F(a, b) of AR(1) inputs."""
-    product = _times(a, b)
-    numerator = _one_minus(rho * rho * product)
-    below = _times(_one_minus(product), _times(_one_minus(rho * a), _one_minus(rho * b)))
-    return _times(numerator, _reciprocal(below))
+def _one_minus(factor: float, series: Series) -> Series:
+    """1 − c s, as (1 − |c|) + |c| (1 − s) so that it does not cancel where c and s are both next to 1, or to −1."""
+    turned = math.copysign(1.0, factor) * series
+    return (1 - abs(factor)) * np.array([1.0, 0.0, 0.0]) + abs(factor) * (np.array([1.0, 0.0, 0.0]) - turned)
 
 
-def _one_minus(series: Series) -> Series:
-    return np.array([1.0, 0.0, 0.0]) - series
-
-
-def _times(first: Series, second: Series) -> Series:
-    return np.convolve(first, second)[:3]
+def _times(*series: Series) -> Series:
+    product = series[0]
+    for factor in series[1:]:
+        product = np.convolve(product, factor)[:3]
+    return np.asarray(product)
 
 
 def _reciprocal(series: Series) -> Series:

@@ -18,13 +18,15 @@ printed there for 0 < ρ < 1 is wrong (at λ = ρ = ½ the sensitivity is 6.5185
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradscope.errors import UsageError
+from gradscope.theory.arguments import check_horizon, checked_lambda
 from gradscope.theory.autocorrelation import Autocorrelation, as_autocorrelation
+from gradscope.theory.covariance import covariance
 
 Complex = NDArray[np.complex128]
 
@@ -46,7 +48,6 @@ class Moments:
     mixed: complex
 
 
-@functools.lru_cache(maxsize=1024)
 def moments(lambda_: complex, rho: float | Autocorrelation = 0.0, length: int | None = None) -> Moments:
     """All second moments.
 
@@ -56,16 +57,11 @@ def moments(lambda_: complex, rho: float | Autocorrelation = 0.0, length: int | 
         length: T, with h_0 = 0; the infinite horizon by default.
 
     Raises:
-        UsageError: |λ| too large, or an infinite horizon of measured values, which have no limit in closed form.
+        UsageError: λ is no single finite number or too large, ρ lies outside [−1, 1], or the length is below 1.
     """
-    lambda_, process = complex(lambda_), as_autocorrelation(rho)
-    if length is not None:
-        if abs(lambda_) > 1 or length < 1:
-            raise UsageError("Theory at finite length needs |λ| of at most 1 and at least one step.")
-        return _finite(lambda_, process, length)
-    if abs(lambda_) >= 1:
-        raise UsageError("Theory of the infinite horizon needs |λ| below 1.")
-    return _infinite(lambda_, process)
+    lambda_, process = checked_lambda(lambda_), as_autocorrelation(rho)
+    check_horizon(lambda_, length)
+    return _moments(lambda_, process, length if length is None else int(length))
 
 
 def state_power(lambda_: complex, rho: float | Autocorrelation = 0.0, length: int | None = None) -> float:
@@ -93,35 +89,25 @@ def second_sensitivity(lambda_: complex, rho: float | Autocorrelation = 0.0, len
     return moments(lambda_, rho, length).second
 
 
+@functools.lru_cache(maxsize=1024)
+def _moments(lambda_: complex, process: Autocorrelation, length: int | None) -> Moments:
+    if length is None:
+        return _infinite(lambda_, process)
+    return _finite_values(lambda_, process, length) if process.values else _finite(lambda_, process, length)
+
+
 def _finite(lambda_: complex, process: Autocorrelation, length: int) -> Moments:
-    if process.values:
-        return _finite_values(lambda_, process, length)
-    covariance = np.zeros((4, 4), dtype=complex)
-    for weight, rho in zip(process.weights, process.rhos, strict=True):
-        covariance += weight * _covariance(lambda_, rho, length)
-    return Moments(
-        state=float(covariance[1, 1].real),
-        tangent=float(covariance[2, 2].real),
-        second=float(covariance[3, 3].real),
-        mixed=complex(covariance[2, 1]),
-    )
-
-
-def _covariance(lambda_: complex, rho: float, length: int) -> Complex:
-    """Covariance of (x, h, h', h'') after T steps of P ← M P Mᴴ + N, by doubling (M, N) → (M², M N Mᴴ + N): O(log T).
-
-    Unlike a sum over lags it adds what is of the size of the result, also where λ^Δ R(Δ) oscillates.
-    """
-    M = np.array([[rho, 0, 0, 0], [rho, lambda_, 0, 0], [0, 1, lambda_, 0], [0, 0, 2, lambda_]], dtype=complex)
+    found = np.zeros((4, 4), dtype=complex)  # of x, h, h', h''
     first = np.array([1, 1, 0, 0], dtype=complex)
-    P = np.outer(first, first)
-    N = (1 - rho) * (1 + rho) * P
-    steps = length - 1
-    while steps:
-        if steps & 1:
-            P = M @ P @ M.conj().T + N
-        M, N, steps = M @ M, M @ N @ M.conj().T + N, steps >> 1
-    return P
+    for weight, rho in zip(process.weights, process.rhos, strict=True):
+        step = np.array([[rho, 0, 0, 0], [rho, lambda_, 0, 0], [0, 1, lambda_, 0], [0, 0, 2, lambda_]], dtype=complex)
+        found = found + weight * covariance(step, first, complex(math.sqrt((1 - rho) * (1 + rho))) * first, length)
+    return Moments(
+        state=float(found[1, 1].real),
+        tangent=float(found[2, 2].real),
+        second=float(found[3, 3].real),
+        mixed=complex(found[2, 1]),
+    )
 
 
 def _finite_values(lambda_: complex, process: Autocorrelation, length: int) -> Moments:

@@ -13,10 +13,12 @@ from __future__ import annotations
 import cmath
 import math
 
-from gradscope.errors import UnknownName
-from gradscope.theory.autocorrelation import Autocorrelation
-from gradscope.theory.moments import Moments, moments
+from gradscope.errors import UnknownName, UsageError
+from gradscope.theory.arguments import check_horizon, checked_lambda
+from gradscope.theory.autocorrelation import Autocorrelation, as_autocorrelation
+from gradscope.theory.moments import moments
 from gradscope.theory.parametrizations import PARAMETRIZATIONS
+from gradscope.theory.steady import steady_power
 
 NORMALIZATIONS = ("none", "sqrt", "exact", "coupled")
 
@@ -26,33 +28,53 @@ def gamma(normalization: str, lambda_: complex, rho: float | Autocorrelation = 0
 
     Raises:
         UnknownName: No such normalisation.
+        UsageError: λ is no single finite number, or |λ| is above 1; from 1 on for ``exact``.
     """
+    lambda_, process = checked_lambda(lambda_), as_autocorrelation(rho)
     modulus = abs(lambda_)
+    if normalization not in NORMALIZATIONS:
+        raise UnknownName("normalization", normalization, NORMALIZATIONS)
     if normalization == "none":
         return 1.0
+    if modulus > 1:
+        raise UsageError(f"The normalization '{normalization}' needs |λ| of at most 1, but |λ| is {modulus:.6g}.")
     if normalization == "sqrt":
         return math.sqrt((1 - modulus) * (1 + modulus))
     if normalization == "coupled":
         return 1 - modulus
-    if normalization == "exact":
-        return 1 / math.sqrt(moments(lambda_, rho).state)
-    raise UnknownName("normalization", normalization, NORMALIZATIONS)
+    check_horizon(lambda_, None)
+    if process.is_constant:  # F = variance/|1 − λ|², without its rounding
+        return abs(1 - lambda_) / math.sqrt(process.variance)
+    power = moments(lambda_, process).state
+    if power <= 0:
+        raise UsageError(
+            f"The estimated R(Δ) gives E|s|² = {power:.3g} at λ = {lambda_:.6g}, which no input has; estimate it from "
+            "more data or at fewer Δ."
+        )
+    return 1 / math.sqrt(power)
 
 
 def gamma_slope(normalization: str, lambda_: complex, rho: float | Autocorrelation = 0.0) -> complex:
     """∂γ/∂ν − i ∂γ/(ν ∂θ): its real part goes with the modulus, minus its imaginary part with the angle per ν.
 
     For ``exact``, γ = F^{−½} and dF = 2 Re(F_a dλ).
+
+    Raises:
+        UnknownName: No such normalisation.
+        UsageError: As :func:`gamma`, and |λ| = 1 for ``sqrt``, whose slope is infinite there.
     """
-    modulus = abs(lambda_)
+    scale, lambda_, process = gamma(normalization, lambda_, rho), checked_lambda(lambda_), as_autocorrelation(rho)
+    turn = cmath.exp(1j * cmath.phase(lambda_))
     if normalization == "sqrt":
-        return complex(-modulus / gamma("sqrt", lambda_))
+        check_horizon(lambda_, None)
+        return complex(-abs(lambda_) / scale)
     if normalization == "coupled":
         return complex(-1.0)
+    if normalization == "exact" and process.is_constant:
+        return -(1 - lambda_).conjugate() / abs(1 - lambda_) * turn / math.sqrt(process.variance)
     if normalization == "exact":
-        at = moments(lambda_, rho)
-        return complex(-(at.state**-1.5)) * at.mixed * cmath.exp(1j * cmath.phase(lambda_))
-    gamma(normalization, lambda_, rho)
+        at = moments(lambda_, process)
+        return complex(-(at.state**-1.5)) * at.mixed * turn
     return 0j
 
 
@@ -75,20 +97,44 @@ def domega_power(
         length: T; the infinite horizon by default.
         attached: Whether the derivative goes through γ.
 
+    Raises:
+        UnknownName: No such parametrisation or normalisation.
+        UsageError: As :func:`moments` and :func:`gamma`; or the parametrisation does not reach |λ|.
+
     Example:
         >>> round(domega_power(0.99, "exp-exp", "sqrt"), 6)
         0.495008
         >>> round(domega_power(0.99, "tanh", "sqrt", attached=True), 6)
         1.0
+        >>> domega_power(0.99, "direct", "coupled", rho=1.0, attached=True)  # a constant passes whatever λ is
+        0.0
     """
     if parametrization not in PARAMETRIZATIONS:
         raise UnknownName("parametrization", parametrization, PARAMETRIZATIONS)
-    how = PARAMETRIZATIONS[parametrization]
+    how, lambda_, process = PARAMETRIZATIONS[parametrization], checked_lambda(lambda_), as_autocorrelation(rho)
+    check_horizon(lambda_, length)
+    factor = how.factor(abs(lambda_)) ** 2
     direction = cmath.exp(1j * cmath.phase(lambda_)) * (1j if how.is_angle else 1.0)
-    scale, slope = gamma(normalization, lambda_, rho), 0.0
+    scale, slope = gamma(normalization, lambda_, process), 0.0
     if attached:
-        both = gamma_slope(normalization, lambda_, rho)
+        both = gamma_slope(normalization, lambda_, process)
         slope = -both.imag if how.is_angle else both.real
-    at: Moments = moments(lambda_, rho, length)
-    crossed = 2 * scale * slope * (direction * at.mixed).real
-    return how.factor(abs(lambda_)) ** 2 * (scale**2 * at.tangent + crossed + slope**2 * at.state)
+    if process.values:
+        return factor * _power(lambda_, direction, scale, slope, process, length)
+    terms = zip(process.weights, process.rhos, strict=True)
+    return factor * math.fsum(w * _power(lambda_, direction, scale, slope, rho_k, length) for w, rho_k in terms)
+
+
+def _power(
+    lambda_: complex,
+    direction: complex,
+    scale: float,
+    slope: float,
+    rho: float | Autocorrelation,
+    length: int | None,
+) -> float:
+    """E|γ λ_ω ds/dλ + γ_ω s|², by the moments of s unless they cancel: an input that changes slower than s follows."""
+    if slope and not isinstance(rho, Autocorrelation) and 1 - rho < 1 - abs(lambda_):
+        return steady_power(lambda_, direction, scale, slope, rho, length)
+    at = moments(lambda_, rho, length)
+    return scale**2 * at.tangent + 2 * scale * slope * (direction * at.mixed).real + slope**2 * at.state
