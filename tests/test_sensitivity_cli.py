@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+import gradscope
 from gradscope.cli.main import run
 from gradscope.config.settings import NORMALIZATIONS, PARAMETRIZATIONS, SENSITIVITY, shown_name
 from gradscope.stability import curse
@@ -175,6 +177,25 @@ def test_inputs_that_the_scalar_law_is_not_about_are_said(capsys: Captured) -> N
     assert "scalar" not in said.out
 
 
+def test_an_architecture_without_a_dial_beside_one_that_has_one(tmp_path: Path, capsys: Captured) -> None:
+    assert run([*SMALL, "--arch", "rrn,gru", "--lambda", "0.5,0.9", "--out", str(tmp_path), "--depth", "1"]) == 0
+    said = capsys.readouterr()
+    assert "rrn has no memory dial and is measured at initialisation alone; those that have one: rnn, " in said.err
+    assert "rrn has no memory dial: measured at initialisation." in said.out
+    rows = pd.read_csv(tmp_path / "sensitivity.csv")
+    rrn, gru = (rows[rows["arch"] == name] for name in ("rrn", "gru"))
+    assert rrn["lambda_modulus"].isna().all()
+    assert gru["lambda_modulus"].unique().tolist() == [0.5, 0.9]
+    model = gradscope.build("rrn", input_size=3, hidden_size=5, dtype=torch.float32)
+    x = gradscope.make_inputs("white", batch=4, length=100, input_size=3)
+    moduli = gradscope.jacobian_spectrum(model, x).eigenvalues.abs()
+    assert rrn["achieved_lambda_modulus"].iloc[0] == pytest.approx(float(moduli.median()), rel=1e-9)
+    assert rrn["spectral_radius"].iloc[0] == pytest.approx(float(moduli.max()), rel=1e-9)
+    expected = gradscope.memory_sensitivity(model, x, probes=1).state_power.mean()
+    assert rrn[rrn["quantity"] == "state_power"]["measured"].iloc[0] == pytest.approx(float(expected), rel=1e-6)
+    assert set(pd.read_csv(tmp_path / "depth.csv")["lambda_modulus"]) == {0.5, 0.9}
+
+
 def test_toml(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(
         'command = "sensitivity"\nlambda = [0.5, 0.9]\narch = "gru"\nhidden-size = 5\ninput-size = 3\nsamples = 16\n'
@@ -196,6 +217,7 @@ def test_toml(tmp_path: Path) -> None:
         (["--gamma", "atached"], "Did you mean 'attached'?"),
         (["--arch", "transformer"], "transformer has no memory dial to set λ with; those that have one: "),
         (["--arch", "rrn"], "rrn has no memory dial to set λ with"),
+        (["--arch", "gru,transformer"], "transformer has no memory dial to set λ with"),
     ],
     ids=str,
 )

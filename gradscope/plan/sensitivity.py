@@ -27,6 +27,7 @@ from gradscope.sweep.materials import data_of
 from gradscope.theory import stationarity_problem
 
 HORIZON = 4.2  # time constants 1/(1 − λ) after which the last step's E|h'|² is within 1 % of the infinite horizon's
+UNDIALLED_STEPS = 1000
 FEWEST_WINDOWS = 8  # of real data that the scalar law averages over, each with every feature
 HESSIAN_TIME_CONSTANTS, LONGEST_HESSIAN = 3, 10_000  # the paper's 300 steps at λ* = 0.99
 
@@ -58,11 +59,11 @@ def plan_sensitivity(configuration: SensitivityConfiguration) -> Plan:
             "powers there, and exponents fitted through them, fall short of the infinite horizon's."
         )
 
+    without: dict[str, Model] = {}
+
     def check(cell: SensitivityCell, model: Model) -> list[str]:
         if not model.has_memory_dial:
-            raise UsageError(
-                f"{cell.label} has no memory dial to set λ with; those that have one: {', '.join(_with_dial())}."
-            )
+            without[cell.label] = model
         return []
 
     plan = plan_cells(
@@ -78,10 +79,32 @@ def plan_sensitivity(configuration: SensitivityConfiguration) -> Plan:
         check,
         every_seed=False,
     )
-    common = plan.cells[0]
-    assert isinstance(common, SensitivityCell)
+    about_dials = _about_dials(without, len(plan.cells))
+    swept = [cell for cell in plan.cells if isinstance(cell, SensitivityCell)]
+    common, cells = swept[0], [_undialled(cell) if cell.label in without else cell for cell in swept]
     extras = [cell for make in (_landscape_cells, _depth_cells, _hessian_cells) for cell in make(configuration, common)]
-    return Plan((*_scalar_cells(configuration, common), *plan.cells, *extras), plan.device, plan.messages)
+    every = (*_scalar_cells(configuration, common), *cells, *extras)
+    return Plan(every, plan.device, (*plan.messages, *about_dials))
+
+
+def _undialled(cell: SensitivityCell) -> SensitivityCell:
+    """Measured once, at initialisation."""
+    return replace(cell, lambdas=(), lengths=(min(UNDIALLED_STEPS, max(cell.lengths)),))
+
+
+def _about_dials(without: dict[str, Model], count: int) -> list[str]:
+    """What happens to architectures without a dial beside others that have one.
+
+    Raises:
+        UsageError: All are without, or one has no recurrent state to begin with.
+    """
+    those = f"those that have one: {', '.join(_with_dial())}"
+    for label, model in without.items():
+        if len(without) == count or model.state_size == 0:
+            raise UsageError(f"{label} has no memory dial to set λ with; {those}.")
+    names = " and ".join(without)
+    verb = "has no memory dial and is" if len(without) == 1 else "have no memory dial and are"
+    return [f"{names} {verb} measured at initialisation alone; {those}."] if without else []
 
 
 def _with_dial() -> list[str]:
@@ -123,7 +146,8 @@ def _scalar_lengths(configuration: SensitivityConfiguration) -> tuple[int, ...]:
 def _blank(common: SensitivityCell, label: str, **changed: Any) -> dict[str, Any]:
     """The fields of an architecture's cell, without its architecture."""
     shared = {field.name: getattr(common, field.name) for field in fields(SensitivityCell)}
-    return shared | {"label": label, "architecture": label, "options": (), "num_layers": 1} | changed
+    shared |= {"label": label, "architecture": label, "options": (), "num_layers": 1, "checkpoint": ""}
+    return shared | changed
 
 
 def _scalar_cells(configuration: SensitivityConfiguration, common: SensitivityCell) -> tuple[Cell, ...]:

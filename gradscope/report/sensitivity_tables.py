@@ -13,6 +13,7 @@ from gradscope.report.rows import NOTHING
 from gradscope.report.sentences import listed, verb
 
 STYLES = {"cursed": "red", "softened": "yellow", "mitigated": "green", "unknown": "yellow"}
+NO_DIAL = "no memory dial"
 LEGEND = (
     "Exponents p of E ∝ (1−|λ|)^p, fitted over the sweep; theory's limit in brackets. Cursed: p of E|dh/dω|² at most "
     "−2.5; mitigated: at least −0.5; softened: between."
@@ -90,6 +91,11 @@ def findings(summary: pd.DataFrame) -> list[str]:
         if found:
             tail = " as fast as for λ itself" if verdict == "cursed" else ""
             sentences.append(f"{listed(found)} {verb(found, one, many)}{tail}.")
+    still = list(dict.fromkeys(summary["arch"][summary["status"] == NO_DIAL]))
+    if still:
+        sentences.append(
+            f"{listed(still)} {verb(still, 'has', 'have')} no memory dial: measured at initialisation alone."
+        )
     return sentences or ["Nothing was measured over two or more values of λ, so no exponent could be fitted."]
 
 

@@ -16,6 +16,7 @@ from gradscope.contract.model import Model
 from gradscope.inputs.driven import driven_input
 from gradscope.inputs.windows import standardised
 from gradscope.measurements.exponents import Exponent, fit_exponent
+from gradscope.measurements.jacobian_spectrum import jacobian_spectrum
 from gradscope.measurements.memory_sensitivity import MemorySensitivity, memory_sensitivity
 from gradscope.measurements.scalar_law import ScalarLaw, scalar_law, scalar_law_of_data
 from gradscope.stability import curse
@@ -35,6 +36,7 @@ from gradscope.theory import (
 Array = NDArray[np.float64]
 STATE, TANGENT, SECOND, LOSS = "state_power", "dh_domega_power", "d2h_domega2_power", "loss_gradient_power"
 HORIZON = 8.41  # −T ln|λ|² from which on the last step's E|h'|² is within 1 % of the infinite horizon's
+NO_DIAL = "no memory dial"
 OWN = "own"  # the parametrisation and normalisation of an architecture
 
 
@@ -59,7 +61,10 @@ class _Series:
 
 
 def measure_sensitivity(cell: SensitivityCell, model: Model) -> CellResult:
-    """E‖∂s_T/∂θ‖² by group of parameters at every setting of the dial, all seeds pooled."""
+    """E‖∂s_T/∂θ‖² by group of parameters at every setting of the dial, all seeds pooled.
+
+    Without a dial once, at initialisation, where |λ| are the eigenvalues' of the state Jacobian.
+    """
     achieved, radius, found = _swept(cell)
     series = _of_architecture(cell, found)
     tables, exponents = _tables(cell, series, achieved, radius)
@@ -79,30 +84,33 @@ def failed_sensitivity(cell: SensitivityCell, model: Model | None) -> list[dict[
         "input": cell.input_label,
         "group": "",
     }
-    known |= {"lambda_first": cell.lambdas[0], "lambda_last": cell.lambdas[-1]}
+    if cell.lambdas:
+        known |= {"lambda_first": cell.lambdas[0], "lambda_last": cell.lambdas[-1]}
     return [row | known | {"verdict": UNKNOWN_VERDICT, "status": FAILED}]
 
 
 def _swept(cell: SensitivityCell) -> tuple[Array, Array, list[list[MemorySensitivity]]]:
     """Achieved median |λ|, largest |λ| (a dense matrix's spectral radius), and results by λ and seed."""
     achieved, largest, found = [], [], []
-    for modulus, length in zip(cell.lambdas, cell.lengths, strict=True):
-        results = []
+    for modulus, length in zip(cell.lambdas or (None,), cell.lengths, strict=True):
+        results, moduli = [], []
         for seed in cell.seeds:
             mine = replace(cell, seed=seed)
             model = cell_model(mine)
-            model.set_memory(modulus)
+            if modulus is not None:
+                model.set_memory(modulus)
             x, _ = cell_input(mine, length)
             results.append(memory_sensitivity(model, x, probes=1, seed=seed))
-        achieved.append(float(np.mean([result.achieved_lambda_modulus for result in results])))
-        largest.append(float(np.mean([float(result.moduli.max()) for result in results])))
+            moduli.append(results[-1].moduli if modulus is not None else jacobian_spectrum(model, x).eigenvalues.abs())
+        achieved.append(float(np.mean([float(of_seed.median()) for of_seed in moduli])))
+        largest.append(float(np.mean([float(of_seed.max()) for of_seed in moduli])))
         found.append(results)
     return np.array(achieved), np.array(largest), found
 
 
 def _of_architecture(cell: SensitivityCell, found: list[list[MemorySensitivity]]) -> list[_Series]:
     """All quantities; a sample is one sequence of one seed."""
-    unknown = np.full(len(cell.lambdas), math.nan)
+    unknown = np.full(len(cell.lengths), math.nan)
 
     def series(group: str, quantity: str, of: Callable[[MemorySensitivity], Tensor]) -> _Series:
         powers = np.array([np.concatenate([of(result).numpy() for result in results]) for results in found])
@@ -144,7 +152,6 @@ def _law(cell: ScalarCell) -> ScalarLaw:
 
 def _of_scalar(cell: ScalarCell, law: ScalarLaw, parametrization: str, normalization: str) -> list[_Series]:
     process = law.process
-    is_constant = process.rhos == (1.0,)
     how, names = PARAMETRIZATIONS[parametrization], (parametrization, normalization)
     group = "angle" if how.is_angle else "magnitude"
     states, tangents, theories = [], [], []
@@ -162,8 +169,8 @@ def _of_scalar(cell: ScalarCell, law: ScalarLaw, parametrization: str, normaliza
             ]
         )
     theory = np.array(theories)
-    exponent = domega_exponent(parametrization, normalization, is_constant=is_constant, attached=cell.attached)
-    state = state_exponent(normalization, is_constant=is_constant)
+    exponent = domega_exponent(parametrization, normalization, is_constant=process.is_constant, attached=cell.attached)
+    state = state_exponent(normalization, is_constant=process.is_constant)
     found = [
         _Series(names, "state", STATE, np.array(states), theory[:, 0], theory[:, 1], state),
         _Series(names, group, TANGENT, np.array(tangents), theory[:, 2], theory[:, 3], exponent),
@@ -174,7 +181,7 @@ def _of_scalar(cell: ScalarCell, law: ScalarLaw, parametrization: str, normaliza
             np.array([moments(value, process, length).second for value in cell.lambdas])
             for length in (law.length, None)
         )
-        found.append(_Series(names, group, SECOND, powers, finite, infinite, -6.0 if is_constant else -5.0))
+        found.append(_Series(names, group, SECOND, powers, finite, infinite, -6.0 if process.is_constant else -5.0))
     return found
 
 
@@ -197,7 +204,7 @@ def _tables(
         errors = {"exponent": fitted.exponent, "standard_error": fitted.standard_error, "theory": one.exponent}
         append_row(tables["exponents"], identity | errors)
         count = one.powers.shape[1]
-        for index, modulus in enumerate(cell.lambdas):
+        for index, modulus in enumerate(cell.lambdas or (math.nan,)):
             numbers = {
                 "lambda_modulus": modulus,
                 "achieved_lambda_modulus": float(achieved[index]),
@@ -229,17 +236,27 @@ def _summary(
         "normalization": one.names[1],
         "input": cell.input_label,
         "group": one.group,
-        "lambda_first": cell.lambdas[0],
-        "lambda_last": cell.lambdas[-1],
-        "state_power_first": float(state.powers[0].mean()),
-        "state_power_last": float(state.powers[-1].mean()),
-        "dh_domega_power_first": float(one.powers[0].mean()),
-        "dh_domega_power_last": float(one.powers[-1].mean()),
+        "lambda_first": cell.lambdas[0] if cell.lambdas else math.nan,
+        "lambda_last": cell.lambdas[-1] if cell.lambdas else math.nan,
+        **_ends("state_power", state if cell.lambdas else None),
+        **_ends("dh_domega_power", one if cell.lambdas else None),
         "state_exponent": exponents[state.names, state.group, STATE].exponent,
         "state_exponent_theory": state.exponent,
         "exponent": fitted.exponent,
         "exponent_standard_error": fitted.standard_error,
         "exponent_theory": one.exponent,
         "verdict": curse(fitted.exponent),
-        "status": "ok" if horizon >= HORIZON else "horizon too short",
+        "status": _status(cell, horizon),
     }
+
+
+def _ends(name: str, series: _Series | None) -> dict[str, float]:
+    """The first and the last mean; NaN without a sweep."""
+    means = [math.nan, math.nan] if series is None else [float(series.powers[at].mean()) for at in (0, -1)]
+    return {f"{name}_first": means[0], f"{name}_last": means[1]}
+
+
+def _status(cell: SensitivityCell, horizon: float) -> str:
+    if not cell.lambdas:
+        return NO_DIAL
+    return "ok" if horizon >= HORIZON else "horizon too short"

@@ -1,0 +1,205 @@
+"""Sensitivities as they are measured: their tangents entry by entry, their standard errors, and their probes."""
+
+import math
+from collections import deque
+
+import numpy as np
+import pytest
+import torch
+
+import gradscope
+from gradscope.dynamics.adjoint import Wants
+from gradscope.dynamics.linearize import adjoint_segments, linearize
+from gradscope.dynamics.state_vector import as_vector
+from gradscope.measurements.exponents import fit_exponent
+from gradscope.measurements.losses import SegmentCotangents
+from gradscope.measurements.memory_sensitivity import _state_as_output
+from gradscope.sweep.cell import ScalarCell
+from gradscope.sweep.sensitivities import measure_scalar_law
+from tests.models import ALL, inputs, small
+
+SIZE, LENGTH, BATCH = 2, 5, 2
+DIALS = [(name, options) for name, options in ALL if small(name, hidden_size=SIZE).has_memory_dial]
+STEP = 1e-4  # of a parameter
+STENCIL = {1: 8 / 12, -1: -8 / 12, 2: -1 / 12, -2: 1 / 12}  # central differences, good to the fourth power of the step
+ERRORS = 4.0
+
+
+def dialled(name, options, modulus=0.8):
+    model = small(name, hidden_size=SIZE, **options)
+    model.set_memory(modulus)
+    return model
+
+
+def final(model, x):
+    """What is probed: the last state as real numbers, ``(batch, units)``, or the output of a model of several."""
+    if not isinstance(model, gradscope.Recurrence):
+        return model(x)[:, -1]
+    u, s = model.prepare(x), model.initial_state(len(x))
+    for index in range(x.shape[1]):
+        s = model.step(s, {key: value[:, index] for key, value in u.items()}, torch.tensor(index + 1))
+    return as_vector({block.name: s[block.name] for block in model.state_spec if not block.is_buffer})
+
+
+def by_autograd(model, x):
+    """∂s_T/∂θ, name to ``(batch, units, *parameter shape)``; zeros for a parameter that the state does not see."""
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    rows = [
+        torch.autograd.grad(entry, parameters, retain_graph=True, materialize_grads=True)
+        for sample in final(model, x)
+        for entry in sample
+    ]
+    stacked = [torch.stack(of_one) for of_one in zip(*rows, strict=True)]
+    return {name: value.reshape(len(x), -1, *value.shape[1:]) for name, value in zip(names, stacked, strict=True)}
+
+
+@torch.no_grad()
+def by_differences(model, x):
+    """The same by central differences of every single number."""
+    found = {}
+    for name, parameter in model.named_parameters():
+        columns = []
+        flat = parameter.view(-1)
+        for index in range(flat.numel()):
+            kept = float(flat[index])
+            slope = 0.0
+            for steps, weight in STENCIL.items():
+                flat[index] = kept + steps * STEP
+                slope = slope + weight / STEP * final(model, x)
+            flat[index] = kept
+            columns.append(slope)
+        found[name] = torch.stack(columns, -1).unflatten(-1, parameter.shape or (1,))
+    return found
+
+
+def by_adjoint(model, x):
+    """The same as the measurement has it: one adjoint pass for the unit vector of every entry."""
+    probed = _state_as_output(model)
+    units = probed.output_size
+    linearization = linearize(probed, x.repeat_interleave(units, dim=0))
+    cotangents = SegmentCotangents({x.shape[1]: torch.eye(units, dtype=x.dtype).repeat(len(x), 1)})
+    segments = adjoint_segments(linearization, [x.shape[1]], cotangents, Wants(frozenset(), parameters=True))
+    _, _, walk = deque(segments, maxlen=1).pop()
+    gradients = {name: value.at(torch.zeros_like(value.exponent))[0] for name, value in walk.weight_gradients().items()}
+    return {name: value.reshape(len(x), units, *value.shape[1:]) for name, value in gradients.items()}
+
+
+@pytest.mark.parametrize("modulus", [0.5, 0.95])
+@pytest.mark.parametrize(("name", "options"), DIALS, ids=str)
+def test_tangents_equal_autograd_and_differences(name, options, modulus):
+    model, x = dialled(name, options, modulus), inputs(LENGTH, batch=BATCH)
+    mine, graph, differences = by_adjoint(model, x), by_autograd(model, x), by_differences(model, x)
+    seen = set()
+    for key, groups in model.memory_groups.items():
+        expected = graph[key]
+        scale = max(1.0, float(expected.abs().max()))
+        assert (expected.reshape(-1) - differences[key].reshape(-1)).abs().max() < 1e-8 * scale, key
+        if key in mine:
+            assert torch.allclose(mine[key], expected, rtol=1e-9, atol=1e-12), key
+        else:
+            assert not expected.any(), key  # C and D of a readout
+        for group, rows in groups:
+            part = expected[:, :, rows] if expected.dim() > 2 else expected
+            if part.any():
+                seen.add(group)
+    assert "magnitude" in seen
+    assert seen - {"magnitude", "angle", "input", "rest"} == set()
+
+
+def by_group(model, x):
+    """‖∂s_T/∂θ‖² over the units, group to ``(batch,)``."""
+    found = {}
+    for key, tangent in by_autograd(model, x).items():
+        for group, rows in model.memory_groups[key]:
+            part = tangent[:, :, rows] if tangent.dim() > 2 else tangent
+            found[group] = found.get(group, 0.0) + (part**2).flatten(1).sum(1) / tangent.shape[1]
+    return found
+
+
+@pytest.mark.parametrize(("name", "options"), DIALS, ids=str)
+def test_the_mean_over_probes_is_the_exact_power(name, options):
+    probes = 1500
+    model, x = dialled(name, options), inputs(LENGTH, batch=1)
+    mine = gradscope.memory_sensitivity(model, x.expand(probes, -1, -1), probes=1).dh_domega_power
+    for group, exact in by_group(model, x).items():
+        if group not in mine:
+            assert not exact.any()
+            continue
+        error = float(mine[group].std()) / math.sqrt(probes)
+        assert abs(float(mine[group].mean() - exact)) <= ERRORS * error, group
+        assert error <= 0.06 * float(exact), group
+
+
+REPETITIONS, SAMPLES, STEPS, LAMBDAS = 300, 256, 40, (0.5, 0.8, 0.95)
+INSIDE = {1: 0.6827, 2: 0.9545}  # of a normal distribution, within so many standard deviations
+
+
+def one_run(kind, seed):
+    cell = ScalarCell(
+        label="scalar",
+        architecture="",
+        options=(),
+        seed=seed,
+        input_kind=kind,
+        input_options=(("rho", 0.8),) if kind == "ar1" else (),
+        data="",
+        batch=1,
+        input_size=1,
+        hidden_size=1,
+        num_layers=1,
+        dtype="float64",
+        device="cpu",
+        checkpoint="",
+        lambdas=LAMBDAS,
+        lengths=(STEPS,) * len(LAMBDAS),
+        seeds=(seed,),
+        input_label=kind,
+        samples=SAMPLES,
+        parametrizations=("exp-exp",),
+        normalizations=("sqrt",),
+        attached=False,
+        second=False,
+    )
+    return measure_scalar_law(cell, None).tables
+
+
+def covers(deviations):
+    """Whether deviations, in claimed standard errors, are as often below one and two as they should be."""
+    count = len(deviations)
+    return all(
+        abs(np.mean(np.abs(deviations) < width) - share) < ERRORS * math.sqrt(share * (1 - share) / count)
+        for width, share in INSIDE.items()
+    )
+
+
+@pytest.fixture(scope="module", params=["white", "ar1"])
+def runs(request):
+    return [one_run(request.param, seed) for seed in range(REPETITIONS)]
+
+
+@pytest.mark.parametrize("quantity", ["state_power", "dh_domega_power"])
+def test_standard_errors_cover_theory_as_often_as_they_say(runs, quantity):
+    for value in LAMBDAS:
+        deviations = []
+        for tables in runs:
+            rows = tables["sensitivity"]
+            (at,) = [
+                k
+                for k, here in enumerate(zip(rows["quantity"], rows["lambda_modulus"], strict=True))
+                if here == (quantity, value)
+            ]
+            deviations.append((rows["measured"][at] - rows["theory_finite"][at]) / rows["standard_error"][at])
+        assert len(set(deviations)) == REPETITIONS
+        assert covers(np.array(deviations)), (value, np.std(deviations))
+
+
+@pytest.mark.parametrize("quantity", ["state_power", "dh_domega_power"])
+def test_standard_errors_of_exponents_cover_the_slope_of_theory(runs, quantity):
+    deviations = []
+    for tables in runs:
+        rows, fits = tables["sensitivity"], tables["exponents"]
+        theory = [t for t, q in zip(rows["theory_finite"], rows["quantity"], strict=True) if q == quantity]
+        expected = fit_exponent(1 - np.array(LAMBDAS), np.array(theory)[:, None]).exponent
+        at = fits["quantity"].index(quantity)
+        deviations.append((fits["exponent"][at] - expected) / fits["standard_error"][at])
+    assert covers(np.array(deviations)), np.std(deviations)
