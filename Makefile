@@ -19,6 +19,7 @@ lint: .venv/dev
 bench: .venv/dev
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/spectrum.py
+	$(BIN)/python benchmarks/sensitivity.py
 
 .venv/run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -69,3 +69,29 @@ def test_spectra_of_cpu_and_cuda_agree(name, num_layers):
     for mine, reference in zip(*results, strict=True):
         assert mine.device.type == "cpu"
         assert torch.allclose(mine, reference, rtol=0, atol=1e-8, equal_nan=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+@pytest.mark.parametrize("name", RECURRENT)
+def test_sensitivities_of_cpu_and_cuda_agree(name):
+    results = []
+    for device in ("cpu", "cuda"):
+        model, x = small(name).to(device), inputs(length=60).to(device)
+        results.append(gradscope.memory_sensitivity(model, x))
+    mine, reference = results
+    assert torch.allclose(mine.state_power, reference.state_power, rtol=1e-8)
+    for group, power in mine.dh_domega_power.items():
+        assert torch.allclose(power, reference.dh_domega_power[group], rtol=1e-8)
+        assert torch.allclose(mine.loss_gradient_power[group], reference.loss_gradient_power[group], rtol=1e-8)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+@pytest.mark.parametrize("recurrence", ["cRNN", "lru", "gru"])
+def test_signal_propagation_of_cpu_and_cuda_agrees(recurrence):
+    x = inputs(length=60)
+    mine, reference = (
+        gradscope.signal_propagation(recurrence, 0.9, x.to(device), width=6) for device in ("cpu", "cuda")
+    )
+    assert torch.allclose(mine.state_power, reference.state_power, rtol=1e-8)
+    for group, power in mine.gradient_power.items():
+        assert torch.allclose(power, reference.gradient_power[group], rtol=1e-8)

@@ -70,10 +70,12 @@ def test_measurements_lie_within_four_standard_errors_of_theory(kind: str, gamma
     arguments = ["sensitivity", "--arch", "lru", "--hidden-size", "2", "--input-size", "1", "--batch", "1"]
     arguments += ["--lambda", "0.5,0.9,0.99,0.999", "--length", "1500", "--input", kind, "--gamma", gamma, "--quiet"]
     arguments += ["--parametrization", ",".join(PARAMETRIZATIONS), "--normalization", ",".join(NORMALIZATIONS)]
+    quantities = 3 if gamma == "detached" else 2
+    arguments += ["--second"] if quantities == 3 else []
     assert run([*arguments, "--samples", "2000", "--out", str(tmp_path)]) == 0
     rows = pd.read_csv(tmp_path / "sensitivity.csv")
     rows = rows[rows["arch"] == "scalar"]
-    assert len(rows) == 7 * 4 * 4 * 2
+    assert len(rows) == 7 * 4 * 4 * quantities
     deviation = (rows["measured"] - rows["theory_finite"]).abs()
     nothing = 1e-20 * rows["theory_finite"].max()  # what is exactly 0 in theory, by cancellation
     assert (deviation <= 4 * rows["standard_error"] + 1e-9 * rows["theory_finite"] + nothing).all()
@@ -214,6 +216,7 @@ def test_toml(tmp_path: Path) -> None:
         (["--length", "long"], "--length should be a whole number or auto, but 'long' was given"),
         (["--parametrization", "sigmod"], "Did you mean 'sigmoid'?"),
         (["--normalization", "sqr"], "Did you mean 'sqrt'?"),
+        (["--second", "--gamma", "attached"], "--second is E|d²h/dω²|² with γ detached"),
         (["--gamma", "atached"], "Did you mean 'attached'?"),
         (["--arch", "transformer"], "transformer has no memory dial to set λ with; those that have one: "),
         (["--arch", "rrn"], "rrn has no memory dial to set λ with"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from gradscope.config.run import RunConfiguration, read_settings
 from gradscope.config.settings import SENSITIVITY
+from gradscope.errors import UsageError
 
 LONGEST_SCALAR, LONGEST_MODEL = 100_000, 10_000
 TIME_CONSTANTS = 10  # steps that auto takes, in units of 1/(1 − λ)
@@ -68,4 +69,6 @@ def sensitivity_configuration(
     """The configuration that options stand for; see :func:`~gradscope.config.run.read_settings`."""
     configuration = SensitivityConfiguration(**read_settings(SENSITIVITY, given, folder, prefix))
     configuration.check_together(prefix)
+    if configuration.second and configuration.gamma == "attached":
+        raise UsageError(f"{prefix}second is E|d²h/dω²|² with γ detached; leave {prefix}gamma attached out.")
     return configuration

@@ -232,7 +232,7 @@ SENSITIVITY: dict[str, Setting] = {
     "gamma": Setting(
         _choice("gamma", GAMMAS), "detached", "|".join(GAMMAS), _WHAT, "Whether dh/dω goes through γ too."
     ),
-    "second": Setting(_flag, False, "", _WHAT, "Also E|d²h/dω²|², where ω is λ itself."),
+    "second": Setting(_flag, False, "", _WHAT, "Also E|d²h/dω²|², with γ detached."),
     "landscape": Setting(
         _flag, False, "", _WHAT, "Also the loss surface over ω of a student λ that learns a teacher λ*."
     ),

@@ -53,7 +53,8 @@ def memory_sensitivity(model: Model, x: Tensor, *, probes: int = 4, seed: int = 
 
     Definition:
         ‖∂s_T/∂θ‖_F² = E_u ‖(∂s_T/∂θ)ᵀ u‖² with u ~ N(0, I): the squared gradient of the loss u·s_T with respect to θ,
-        one adjoint pass; the mean over the units of s_T is reported.
+        one adjoint pass; the mean over the units of s_T is reported. A bias that torch stores twice (``bias_ih`` and
+        ``bias_hh``) counts twice.
 
     Args:
         model: A recurrent model.

@@ -93,9 +93,7 @@ def findings(summary: pd.DataFrame) -> list[str]:
             sentences.append(f"{listed(found)} {verb(found, one, many)}{tail}.")
     still = list(dict.fromkeys(summary["arch"][summary["status"] == NO_DIAL]))
     if still:
-        sentences.append(
-            f"{listed(still)} {verb(still, 'has', 'have')} no memory dial: measured at initialisation alone."
-        )
+        sentences.append(f"{listed(still)} {verb(still, 'has', 'have')} no memory dial: measured at initialisation.")
     return sentences or ["Nothing was measured over two or more values of λ, so no exponent could be fitted."]
 
 

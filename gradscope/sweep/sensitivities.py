@@ -25,11 +25,15 @@ from gradscope.sweep.materials import cell_input, cell_model, data_of
 from gradscope.sweep.result import FAILED, SUMMARY, TABLES, UNKNOWN_VERDICT, CellResult, Table, append_row, blank_tables
 from gradscope.theory import (
     PARAMETRIZATIONS,
+    Autocorrelation,
+    d2omega_exponent,
+    d2omega_power,
     domega_exponent,
     domega_power,
     gamma,
     gamma_slope,
     moments,
+    omega_factors,
     state_exponent,
 )
 
@@ -169,20 +173,40 @@ def _of_scalar(cell: ScalarCell, law: ScalarLaw, parametrization: str, normaliza
             ]
         )
     theory = np.array(theories)
-    exponent = domega_exponent(parametrization, normalization, is_constant=process.is_constant, attached=cell.attached)
-    state = state_exponent(normalization, is_constant=process.is_constant)
+    limits = _limits(cell, process, *names)
     found = [
-        _Series(names, "state", STATE, np.array(states), theory[:, 0], theory[:, 1], state),
-        _Series(names, group, TANGENT, np.array(tangents), theory[:, 2], theory[:, 3], exponent),
+        _Series(names, "state", STATE, np.array(states), theory[:, 0], theory[:, 1], limits[STATE]),
+        _Series(names, group, TANGENT, np.array(tangents), theory[:, 2], theory[:, 3], limits[TANGENT]),
     ]
-    if cell.second and names == ("direct", "none"):
-        powers = np.abs(law.second_tangent) ** 2
+    if cell.second:
+        powers = np.array([_second_power(law, index, *names) for index in range(len(cell.lambdas))])
         finite, infinite = (
-            np.array([moments(value, process, length).second for value in cell.lambdas])
+            np.array([d2omega_power(value, *names, process, length) for value in cell.lambdas])
             for length in (law.length, None)
         )
-        found.append(_Series(names, group, SECOND, powers, finite, infinite, -6.0 if process.is_constant else -5.0))
+        found.append(_Series(names, group, SECOND, powers, finite, infinite, limits[SECOND]))
     return found
+
+
+def _limits(cell: ScalarCell, process: Autocorrelation, parametrization: str, normalization: str) -> dict[str, float]:
+    """Exponents as |λ| → 1; unknown for measured R(Δ), whose far end is not known."""
+    if process.values:
+        return dict.fromkeys((STATE, TANGENT, SECOND), math.nan)
+    names, is_constant = (parametrization, normalization), process.is_constant
+    return {
+        STATE: state_exponent(normalization, is_constant=is_constant),
+        TANGENT: domega_exponent(*names, is_constant=is_constant, attached=cell.attached),
+        SECOND: d2omega_exponent(*names, is_constant=is_constant),
+    }
+
+
+def _second_power(law: ScalarLaw, index: int, parametrization: str, normalization: str) -> Array:
+    """|γ (λ_ω² d²s/dλ² + λ_ωω ds/dλ)|² of every sample."""
+    value = complex(law.lambdas[index])
+    squared_slope, bend = omega_factors(parametrization, value)
+    second = squared_slope * law.second_tangent[index] + bend * law.tangent[index]
+    powers: Array = np.abs(gamma(normalization, value, law.process) * second) ** 2
+    return powers
 
 
 def _tables(

@@ -1,11 +1,18 @@
 """The curse of memory in closed form: pure float64 functions of λ, the input's autocorrelation and the horizon."""
 
-from gradscope.theory.asymptotics import domega_exponent, state_exponent
+from gradscope.theory.asymptotics import d2omega_exponent, domega_exponent, state_exponent
 from gradscope.theory.autocorrelation import Autocorrelation, estimate
 from gradscope.theory.gates import GRUPowers, LSTMPowers, gru_powers, lstm_powers
 from gradscope.theory.landscape import LandscapePoint, landscape
 from gradscope.theory.moments import Moments, moments, second_sensitivity, sensitivity, state_power
-from gradscope.theory.normalizations import NORMALIZATIONS, domega_power, gamma, gamma_slope
+from gradscope.theory.normalizations import (
+    NORMALIZATIONS,
+    d2omega_power,
+    domega_power,
+    gamma,
+    gamma_slope,
+    omega_factors,
+)
 from gradscope.theory.parametrizations import PARAMETRIZATIONS, Parametrization
 from gradscope.theory.stationarity import stationarity_problem
 
@@ -18,6 +25,8 @@ __all__ = [
     "LandscapePoint",
     "Moments",
     "Parametrization",
+    "d2omega_exponent",
+    "d2omega_power",
     "domega_exponent",
     "domega_power",
     "estimate",
@@ -27,6 +36,7 @@ __all__ = [
     "landscape",
     "lstm_powers",
     "moments",
+    "omega_factors",
     "second_sensitivity",
     "sensitivity",
     "state_exponent",

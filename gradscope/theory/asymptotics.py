@@ -18,6 +18,13 @@ def state_exponent(normalization: str, *, is_constant: bool = False) -> float:
     return float((-2 if is_constant else -1) + _GAMMA[normalization])
 
 
+def d2omega_exponent(parametrization: str, normalization: str, *, is_constant: bool = False) -> float:
+    """The power of ε in E|d²h/dω²|², γ detached."""
+    bare = (-6 if is_constant else -5) + 2 * _FACTOR[parametrization]
+    exact = 2 if is_constant else 1  # 1/E|s|²
+    return float(bare + (exact if normalization == "exact" else _GAMMA[normalization]))
+
+
 def domega_exponent(
     parametrization: str, normalization: str, *, is_constant: bool = False, attached: bool = False
 ) -> float:

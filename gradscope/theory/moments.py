@@ -4,8 +4,8 @@ With g_n = (λ^n, n λ^{n−1}, n(n−1) λ^{n−2}) the responses of h, dh/dλ 
 
     E[u_T conj v_T] = Σ_{n,m<T} g^u_n conj g^v_m R(n − m),        h_T = Σ_{n<T} λ^n x_{T−n}.
 
-Finite T: the covariance recursion by doubling, O(log T), for R = Σ w ρ^|Δ|; for measured R(Δ) a sum over Δ = n − m
-of R(Δ) times running sums over n, O(T). Infinite T: derivatives of
+Finite T: the covariance recursion by doubling, O(log T), for R = Σ w ρ^|Δ|; for measured R(Δ) the sums over m are
+convolutions, O(T log T). Infinite T: derivatives of
 
     F(a, b) = (1 − ρ² a b) / ((1 − a b)(1 − ρ a)(1 − ρ b))   at a = λ, b = conj λ,
 
@@ -40,12 +40,14 @@ class Moments:
         tangent: E|dh/dλ|².
         second: E|d²h/dλ²|².
         mixed: E[dh/dλ conj h], complex.
+        bent: E[d²h/dλ² conj dh/dλ], complex.
     """
 
     state: float
     tangent: float
     second: float
     mixed: complex
+    bent: complex
 
 
 def moments(lambda_: complex, rho: float | Autocorrelation = 0.0, length: int | None = None) -> Moments:
@@ -102,43 +104,29 @@ def _finite(lambda_: complex, process: Autocorrelation, length: int) -> Moments:
     for weight, rho in zip(process.weights, process.rhos, strict=True):
         step = np.array([[rho, 0, 0, 0], [rho, lambda_, 0, 0], [0, 1, lambda_, 0], [0, 0, 2, lambda_]], dtype=complex)
         found = found + weight * covariance(step, first, complex(math.sqrt((1 - rho) * (1 + rho))) * first, length)
-    return Moments(
-        state=float(found[1, 1].real),
-        tangent=float(found[2, 2].real),
-        second=float(found[3, 3].real),
-        mixed=complex(found[2, 1]),
-    )
+    return _of_covariance(found[1:, 1:])
 
 
 def _finite_values(lambda_: complex, process: Autocorrelation, length: int) -> Moments:
-    """Σ_Δ R(Δ) λ^Δ Σ_n …: with m = n + Δ every product of responses is q^n times a polynomial of n and Δ."""
-    q = abs(lambda_) ** 2
+    """Σ_n g^u_n conj (R ∗ g^v)_n for all pairs of responses."""
     n = np.arange(length, dtype=float)
-    powers = np.power(q, n)  # q^n, 0^0 = 1
-    earlier = np.concatenate([[0.0], powers[:-1]])  # q^{n−1}
-    before = np.concatenate([[0.0], earlier[:-1]])  # q^{n−2}
+    counts = (np.ones(length), n, n * (n - 1))
+    responses = np.stack([count * np.power(complex(lambda_), np.maximum(n - k, 0)) for k, count in enumerate(counts)])
+    R, size = process.up_to(length), 2 * length  # a circle that long holds R at −T < Δ < T
+    around = np.concatenate([R, [0.0], R[:0:-1]])
+    filtered = np.fft.ifft(np.fft.fft(responses, size) * np.fft.fft(around))[:, :length]
+    return _of_covariance(responses @ filtered.conj().T)
 
-    def up_to(terms: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Σ_{n < T−Δ} for Δ = 0 … T − 1."""
-        return np.cumsum(terms)[::-1]
 
-    R = process.up_to(length)
-    turned = np.power(complex(lambda_), n)  # λ^Δ
-    both = np.where(n == 0, 1.0, 2.0) * R * turned.real  # Δ and −Δ together, for what is real
-    pairs = n * (n - 1)
-    state = float((both * up_to(powers)).sum())
-    tangent = float((both * (up_to(n * n * earlier) + n * up_to(n * earlier))).sum())
-    second = float(
-        (
-            both
-            * (up_to(pairs * pairs * before) + n * up_to(pairs * (2 * n - 1) * before) + n * n * up_to(pairs * before))
-        ).sum()
+def _of_covariance(found: Complex) -> Moments:
+    """From E[u conj v] of h, h', h''."""
+    return Moments(
+        state=float(found[0, 0].real),
+        tangent=float(found[1, 1].real),
+        second=float(found[2, 2].real),
+        mixed=complex(found[1, 0]),
+        bent=complex(found[2, 1]),
     )
-    # E[h' conj h]: the derivative's response is n + Δ steps back, or the state's is
-    ahead = R * turned * np.conj(lambda_) * up_to(n * earlier)
-    behind = R[1:] * n[1:] * np.power(complex(lambda_), n[1:] - 1) * up_to(powers)[1:]
-    other = R[1:] * np.conj(turned[1:]) * np.conj(lambda_) * up_to(n * earlier)[1:]
-    return Moments(state, tangent, second, complex(ahead.sum() + behind.sum() + other.sum()))
 
 
 def _infinite(lambda_: complex, process: Autocorrelation) -> Moments:
@@ -150,6 +138,7 @@ def _infinite(lambda_: complex, process: Autocorrelation) -> Moments:
         tangent=float(total[1, 1].real),
         second=float(4 * total[2, 2].real),
         mixed=complex(total[1, 0]),
+        bent=complex(2 * total[2, 1]),
     )
 
 

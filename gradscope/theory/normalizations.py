@@ -125,6 +125,52 @@ def domega_power(
     return factor * math.fsum(w * _power(lambda_, direction, scale, slope, rho_k, length) for w, rho_k in terms)
 
 
+def d2omega_power(
+    lambda_: complex,
+    parametrization: str = "direct",
+    normalization: str = "none",
+    rho: float | Autocorrelation = 0.0,
+    length: int | None = None,
+) -> float:
+    """E|d²h/dω²|² with γ detached: E|γ (λ_ω² d²s/dλ² + λ_ωω ds/dλ)|².
+
+    Args:
+        lambda_: λ.
+        parametrization: A name from ``PARAMETRIZATIONS``.
+        normalization: A name from ``NORMALIZATIONS``.
+        rho: Correlation of neighbouring inputs, or an autocorrelation.
+        length: T; the infinite horizon by default.
+
+    Raises:
+        UnknownName: No such parametrisation or normalisation.
+        UsageError: As :func:`domega_power`.
+
+    Example:
+        >>> round(d2omega_power(0.5), 4)  # 4 (1 + 4 q + q²)/(1 − q)⁵ at q = ¼
+        34.7654
+    """
+    at = moments(lambda_, rho, length)
+    squared_slope, bend = omega_factors(parametrization, lambda_)
+    scale = gamma(normalization, lambda_, rho)
+    cross = 2 * (squared_slope * bend.conjugate() * at.bent).real
+    return scale**2 * (abs(squared_slope) ** 2 * at.second + cross + abs(bend) ** 2 * at.tangent)
+
+
+def omega_factors(parametrization: str, lambda_: complex) -> tuple[complex, complex]:
+    """(dλ/dω)² and d²λ/dω².
+
+    Raises:
+        UnknownName: No such parametrisation.
+        UsageError: It does not reach |λ|.
+    """
+    if parametrization not in PARAMETRIZATIONS:
+        raise UnknownName("parametrization", parametrization, PARAMETRIZATIONS)
+    how, lambda_ = PARAMETRIZATIONS[parametrization], checked_lambda(lambda_)
+    turn = cmath.exp(1j * cmath.phase(lambda_))
+    slope = how.factor(abs(lambda_)) * turn * (1j if how.is_angle else 1.0)
+    return slope**2, how.acceleration(abs(lambda_)) * turn
+
+
 def _power(
     lambda_: complex,
     direction: complex,

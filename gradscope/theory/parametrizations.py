@@ -1,4 +1,4 @@
-"""Maps ω → |λ| (or ω → arg λ) and how fast they move λ: |dλ/dω| as a function of ν = |λ|.
+"""Maps ω → |λ| (or ω → arg λ) and how they move λ: |dλ/dω| and d²λ/dω² as functions of ν = |λ|.
 
 Source: Zucchet & Orvieto (2024), arXiv:2405.21064, section 3 and appendix B.3; section 12 of the architectures' papers.
 """
@@ -23,6 +23,7 @@ class Parametrization:
         value: ν of ω; for an angle, the angle.
         omega: ω of ν, unchecked.
         speed: |dλ/dω| at ν = |λ|, unchecked.
+        bend: d²λ/dω² in the direction of λ, unchecked.
         used_by: Who.
         least: ν lies above this, whatever ω is.
         most: ν lies below this.
@@ -33,6 +34,7 @@ class Parametrization:
     value: Map
     omega: Map
     speed: Map
+    bend: Map
     used_by: str
     least: float = 0.0
     most: float = 1.0
@@ -53,6 +55,14 @@ class Parametrization:
             UsageError: No ω has this ν.
         """
         return self.speed(self._reached(nu))
+
+    def acceleration(self, nu: float) -> float:
+        """d²λ/dω² in the direction of λ, at ν = |λ|; −ν for an angle.
+
+        Raises:
+            UsageError: No ω has this ν.
+        """
+        return self.bend(self._reached(nu))
 
     def reaches(self, nu: float) -> bool:
         """Whether some ω has this ν."""
@@ -89,16 +99,27 @@ def _minus_nu_log_nu(nu: float) -> float:
     return -nu * math.log(nu)
 
 
+def _nu_log_nu_bend(nu: float) -> float:
+    return nu * math.log(nu) * (1 + math.log(nu))
+
+
+def _logistic_bend(nu: float) -> float:
+    return nu * (1 - nu) * (1 - 2 * nu)
+
+
 PARAMETRIZATIONS: dict[str, Parametrization] = {
     entry.name: entry
     for entry in (
-        Parametrization("direct", _same, _same, lambda nu: 1.0, "linear RNN", least=-math.inf, most=math.inf),
-        Parametrization("exp-exp", _exp_minus_exp, _log_minus_log, _minus_nu_log_nu, "LRU"),
+        Parametrization(
+            "direct", _same, _same, lambda nu: 1.0, lambda nu: 0.0, "linear RNN", least=-math.inf, most=math.inf
+        ),
+        Parametrization("exp-exp", _exp_minus_exp, _log_minus_log, _minus_nu_log_nu, _nu_log_nu_bend, "LRU"),
         Parametrization(
             "sigmoid",
             _sigmoid,
             lambda nu: math.log(nu) - math.log1p(-nu),
             lambda nu: nu * (1 - nu),
+            _logistic_bend,
             "LSTM, GRU",
         ),
         Parametrization(
@@ -106,6 +127,7 @@ PARAMETRIZATIONS: dict[str, Parametrization] = {
             lambda omega: _sigmoid(-omega),  # exp(−softplus(ω))
             lambda nu: math.log1p(-nu) - math.log(nu),
             lambda nu: nu * (1 - nu),
+            _logistic_bend,
             "Mamba, a = 1",
         ),
         Parametrization(
@@ -113,15 +135,24 @@ PARAMETRIZATIONS: dict[str, Parametrization] = {
             math.tanh,
             math.atanh,
             lambda nu: (1 - nu) * (1 + nu),
+            lambda nu: -2 * nu * (1 - nu) * (1 + nu),
             "the optimum for white inputs",
             least=-1.0,
         ),
-        Parametrization("log-delta", _exp_minus_exp, _log_minus_log, _minus_nu_log_nu, "S4, S5: λ = exp(−Δ), Δ = e^ω"),
+        Parametrization(
+            "log-delta",
+            _exp_minus_exp,
+            _log_minus_log,
+            _minus_nu_log_nu,
+            _nu_log_nu_bend,
+            "S4, S5: λ = exp(−Δ), Δ = e^ω",
+        ),
         Parametrization(
             "polar",
             _same,
             _same,
             lambda nu: nu,
+            lambda nu: -nu,
             "the angle itself",
             least=-math.inf,
             most=math.inf,
