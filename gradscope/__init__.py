@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gradscope.contract.recurrence import Block, Recurrence
     from gradscope.contract.sequence import SequenceModel
     from gradscope.contract.spectrum import Spectrum
+    from gradscope.contract.symmetry import Symmetry
     from gradscope.dynamics.linearize import linearize
     from gradscope.errors import GradscopeError, NoRecurrentState, UnknownName, Unmeasurable, UsageError
     from gradscope.inputs.make import make_inputs
@@ -59,6 +60,7 @@ _HOMES = {
     "Spectrum": "gradscope.contract.spectrum",
     "Stack": "gradscope.contract.combinators",
     "Stage": "gradscope.contract.chain",
+    "Symmetry": "gradscope.contract.symmetry",
     "TemporalJacobian": "gradscope.measurements.temporal_jacobian",
     "UnknownName": "gradscope.errors",
     "Unmeasurable": "gradscope.errors",
@@ -96,6 +98,7 @@ __all__ = [
     "Spectrum",
     "Stack",
     "Stage",
+    "Symmetry",
     "TemporalJacobian",
     "UnknownName",
     "Unmeasurable",

@@ -17,3 +17,8 @@ def add_affine(
     module.register_parameter(f"weight_ih{suffix}", initializer.uniform(rows, input_size, bound=bound))
     module.register_parameter(f"weight_hh{suffix}", initializer.uniform(rows, hidden_size, bound=bound))
     module.register_parameter(f"bias{suffix}", initializer.uniform(rows, bound=bound))
+
+
+def affine_axes(suffix: str, rows: str, hidden: str) -> dict[str, str]:
+    """Axes of these parameters, for a symmetry: ``rows`` are those of W, U and b, ``hidden`` what U is applied to."""
+    return {f"weight_ih{suffix}": f"{rows} input", f"weight_hh{suffix}": f"{rows} {hidden}", f"bias{suffix}": rows}

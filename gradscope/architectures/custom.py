@@ -46,7 +46,7 @@ def custom_model(
         UsageError: The class cannot be found, loaded or built, or has another convention.
         UnknownName: No such class, option or inner module; names the nearest.
     """
-    cls = _load_class(reference)
+    cls = load_class(reference)
     given = dict(options)
     at = str(given.pop(AT, ""))
     with torch.random.fork_rng(devices=[]):
@@ -89,7 +89,13 @@ def _adapted(module: nn.Module, reference: str, input_size: int, hidden_size: in
     return SequenceAdapter(module, input_size, reference, tuple(name for name in at.split("+") if name))
 
 
-def _load_class(reference: str) -> type[nn.Module]:
+def load_class(reference: str) -> type[nn.Module]:
+    """The class that ``path/to/file.py:ClassName`` or ``package.module:ClassName`` names.
+
+    Raises:
+        UsageError: It cannot be found, or is no module.
+        UnknownName: No such class; names the nearest.
+    """
     place, _, name = reference.rpartition(":")
     module = _load_file(Path(place)) if place.endswith(".py") or "/" in place else _load_package(place)
     known = [n for n, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)]

@@ -15,6 +15,7 @@ from gradscope.contract.matrix_state import MatrixStateRecurrence
 from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared, State
 from gradscope.contract.spectrum import Spectrum
+from gradscope.contract.symmetry import Symmetry
 
 
 class DeltaNet(MatrixStateRecurrence):
@@ -37,6 +38,9 @@ class DeltaNet(MatrixStateRecurrence):
         self.weight_v = initializer.uniform(hidden_size, input_size, bound=bound)
         self.weight_beta = initializer.uniform(1, input_size, bound=bound)
         self.bias_beta = initializer.uniform(1, bound=bound)
+        axes = {"weight_q": "key input", "weight_k": "key input", "weight_v": "value input", "weight_beta": "1 input"}
+        sizes = {"input": input_size, "key": hidden_size, "value": hidden_size}
+        self.symmetry = Symmetry(axes, sizes, outputs="value")
 
     def prepare(self, x: Tensor) -> Prepared:
         """q, k, v and β of every step."""

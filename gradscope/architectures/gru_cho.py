@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradscope.architectures.affine import add_affine
+from gradscope.architectures.affine import add_affine, affine_axes
 from gradscope.architectures.memory import logit, whole
 from gradscope.contract.activations import sigmoid, tanh
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared, State
+from gradscope.contract.symmetry import Symmetry
 
 
 class GRUCho(ChainRecurrence):
@@ -35,6 +36,8 @@ class GRUCho(ChainRecurrence):
         self.state_spec = (Block("h", (hidden_size,)),)
         add_affine(self, "_rz", 2 * hidden_size, input_size, hidden_size, initializer)
         add_affine(self, "_n", hidden_size, input_size, hidden_size, initializer)
+        axes = affine_axes("_rz", "(gate hidden)", "hidden") | affine_axes("_n", "hidden", "hidden")
+        self.symmetry = Symmetry(axes, {"input": input_size, "hidden": hidden_size})
 
     def prepare(self, x: Tensor) -> Prepared:
         """W x_t + b of the gates and of the candidate."""

@@ -13,6 +13,7 @@ from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared, State
+from gradscope.contract.symmetry import Symmetry
 
 
 def _ginibre(size: int, initializer: Initializer) -> Tensor:
@@ -48,6 +49,9 @@ class LinearRNN(ChainRecurrence):
         self.state_spec = (Block("h", (hidden_size,)),)
         self.A = nn.Parameter(radius * DRAWS[init](hidden_size, initializer))
         self.B = initializer.normal(hidden_size, input_size, std=1 / math.sqrt(input_size))
+        self.symmetry = Symmetry(
+            {"A": "hidden hidden", "B": "hidden input"}, {"input": input_size, "hidden": hidden_size}
+        )
 
     def prepare(self, x: Tensor) -> Prepared:
         """B x_t."""

@@ -12,6 +12,7 @@ from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared, State
+from gradscope.contract.symmetry import Symmetry
 from gradscope.errors import UsageError
 
 
@@ -55,6 +56,17 @@ class LRU(DiagonalRecurrence):
         self.C_im = initializer.normal(hidden_size, hidden_size, std=c_std)
         if input_size == hidden_size:
             self.D = initializer.normal(hidden_size)
+        self.symmetry = self._symmetry()
+
+    def _symmetry(self) -> Symmetry:
+        """The eigenvalues; D ties the outputs to the inputs."""
+        outputs = "input" if self.input_size == self.hidden_size else "output"
+        axes = dict.fromkeys(("nu_log", "theta_log", "gamma_log"), "hidden")
+        axes |= {"B_re": "hidden input", "B_im": "hidden input"}
+        axes |= {"C_re": f"{outputs} hidden", "C_im": f"{outputs} hidden"}
+        axes |= {"D": outputs} if outputs == "input" else {}
+        sizes = {"input": self.input_size, "hidden": self.hidden_size, outputs: self.output_size}
+        return Symmetry(axes, sizes, outputs=outputs)
 
     def prepare(self, x: Tensor) -> Prepared:
         """λ and exp(γ_log) ⊙ B x_t."""

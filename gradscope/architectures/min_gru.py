@@ -13,6 +13,7 @@ from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared
+from gradscope.contract.symmetry import Symmetry
 
 
 class MinGRU(DiagonalRecurrence):
@@ -34,6 +35,8 @@ class MinGRU(DiagonalRecurrence):
         self.weight_h = initializer.uniform(hidden_size, input_size, bound=bound)
         self.bias_z = initializer.uniform(hidden_size, bound=bound)
         self.bias_h = initializer.uniform(hidden_size, bound=bound)
+        axes = {"weight_z": "hidden input", "weight_h": "hidden input", "bias_z": "hidden", "bias_h": "hidden"}
+        self.symmetry = Symmetry(axes, {"input": input_size, "hidden": hidden_size})
 
     def prepare(self, x: Tensor) -> Prepared:
         """a_t = 1 − z_t and b_t = z_t ⊙ h̃_t."""

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradscope.architectures.affine import add_affine
+from gradscope.architectures.affine import add_affine, affine_axes
 from gradscope.contract.activations import tanh
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Block, Prepared, State
+from gradscope.contract.symmetry import Symmetry
 
 
 class ResidualRNN(ChainRecurrence):
@@ -31,6 +32,7 @@ class ResidualRNN(ChainRecurrence):
         self.input_size, self.hidden_size, self.output_size, self.alpha = input_size, hidden_size, hidden_size, alpha
         self.state_spec = (Block("h", (hidden_size,)),)
         add_affine(self, "", hidden_size, input_size, hidden_size, initializer)
+        self.symmetry = Symmetry(affine_axes("", "hidden", "hidden"), {"input": input_size, "hidden": hidden_size})
 
     def prepare(self, x: Tensor) -> Prepared:
         """W x_t + b."""

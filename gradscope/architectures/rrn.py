@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradscope.architectures.affine import add_affine
+from gradscope.architectures.affine import add_affine, affine_axes
 from gradscope.contract.activations import sigmoid, tanh
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Block, Prepared, State
+from gradscope.contract.symmetry import Symmetry
 
 INNER = {"sigmoid": sigmoid, "tanh": tanh, "relu": torch.relu}
 
@@ -42,8 +43,12 @@ class RRN(ChainRecurrence):
         self.depth, self.inner = depth, inner
         self.phi = INNER[inner]
         self.state_spec = (Block("h", (hidden_size,)),)
+        units = ["hidden", *(f"inner_{m}" for m in range(1, depth)), "hidden"]  # h_{t−1}, y^1, …, y^K
+        axes: dict[str, str] = {}
         for m in range(1, depth + 1):
             add_affine(self, f"_{m}", hidden_size, input_size, hidden_size, initializer)
+            axes |= affine_axes(f"_{m}", units[m], units[m - 1])
+        self.symmetry = Symmetry(axes, {"input": input_size, **dict.fromkeys(units, hidden_size)})
 
     def prepare(self, x: Tensor) -> Prepared:
         """W_m x_t + b_m of every sub-layer."""

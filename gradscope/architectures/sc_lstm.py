@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradscope.architectures.affine import add_affine
+from gradscope.architectures.affine import add_affine, affine_axes
 from gradscope.architectures.lstm import lstm_update
 from gradscope.architectures.memory import logit
 from gradscope.contract.block_matrix import BlockMatrix
@@ -19,6 +19,7 @@ from gradscope.contract.dense_spectrum import dense_eigenvalues, dense_singular_
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.model import EVERY_ROW, MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared, State
+from gradscope.contract.symmetry import Symmetry
 
 
 class SCLSTMI(ChainRecurrence):
@@ -52,6 +53,9 @@ class SCLSTMI(ChainRecurrence):
             Block("b", (hidden_size,), is_buffer=True),
         )
         add_affine(self, "", 4 * hidden_size, input_size, hidden_size, initializer)
+        self.symmetry = Symmetry(
+            affine_axes("", "(gate hidden)", "hidden"), {"input": input_size, "hidden": hidden_size}
+        )
         self._set_alpha(alpha)
 
     def _set_alpha(self, alpha: float) -> None:

@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradscope.architectures.affine import add_affine
+from gradscope.architectures.affine import add_affine, affine_axes
 from gradscope.contract.activations import tanh
 from gradscope.contract.block_matrix import BlockMatrix
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.dense_spectrum import dense_eigenvalues, dense_singular_values
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.recurrence import Block, Prepared, State
+from gradscope.contract.symmetry import Symmetry
 
 
 class SkipRNN(ChainRecurrence):
@@ -46,6 +47,7 @@ class SkipRNN(ChainRecurrence):
         buffers = tuple(Block(f"h_{lag}", (hidden_size,), is_buffer=True) for lag in range(1, k))
         self.state_spec = (Block("h", (hidden_size,)), *buffers)
         add_affine(self, "", hidden_size, input_size, hidden_size, initializer)
+        self.symmetry = Symmetry(affine_axes("", "hidden", "hidden"), {"input": input_size, "hidden": hidden_size})
 
     def prepare(self, x: Tensor) -> Prepared:
         """W x_t + b."""

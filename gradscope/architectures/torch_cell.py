@@ -13,6 +13,7 @@ from gradscope.contract.chain import ChainRecurrence, ClosedForm, PointwiseMap, 
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.model import MemoryGroups
 from gradscope.contract.recurrence import Block, Prepared, State
+from gradscope.contract.symmetry import Symmetry
 
 
 class TorchCell(ChainRecurrence):
@@ -44,6 +45,13 @@ class TorchCell(ChainRecurrence):
         }
         for name, shape in shapes.items():
             self.register_parameter(f"{name}_l{layer}", initializer.uniform(*shape, bound=bound))
+        axes = {
+            f"weight_ih_l{layer}": "(gate hidden) input",
+            f"weight_hh_l{layer}": "(gate hidden) hidden",
+            f"bias_ih_l{layer}": "(gate hidden)",
+            f"bias_hh_l{layer}": "(gate hidden)",
+        }
+        self.symmetry = Symmetry(axes, {"input": input_size, "hidden": hidden_size})
 
     def named(self, name: str) -> Tensor:
         """A parameter by torch's name without the layer."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.sequence import SequenceModel
+from gradscope.contract.symmetry import Symmetry, joined
 from gradscope.errors import UsageError
 
 MAX_DEFAULT_HEADS = 4
@@ -43,6 +44,18 @@ class Transformer(SequenceModel):
         writing = 0.02 / math.sqrt(2 * num_layers)
         self.layers = nn.ModuleList(_Layer(hidden_size, ff, heads, initializer, writing) for _ in range(num_layers))
         self.norm = nn.LayerNorm(hidden_size, dtype=torch.float64)
+        self.symmetry = self._symmetry()
+
+    def _symmetry(self) -> Symmetry:
+        """Of the inner units of every layer: the residual stream carries positions and stays."""
+        axes = {"weight_in": "stream input", "norm.weight": "stream", "norm.bias": "stream"}
+        sizes = {"input": self.input_size, "stream": self.hidden_size}
+        outside = Symmetry(axes, sizes, outputs="stream", fixed=frozenset({"stream"}))
+        layer = _layer_symmetry(self.hidden_size, self.ff, self.heads)
+        layers = (
+            layer.placed(f"layers.{index}.", f"_l{index}", {"stream": "stream"}) for index in range(self.num_layers)
+        )
+        return joined([outside, *layers])
 
     def forward_with_nodes(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Outputs, and the residual stream entering each layer."""
@@ -104,6 +117,25 @@ class _Layer(nn.Module):
         weights = scores.masked_fill(future, -math.inf).softmax(-1)
         mixed: Tensor = (weights @ v).transpose(1, 2).flatten(2)
         return mixed
+
+
+def _layer_symmetry(size: int, ff: int, heads: int) -> Symmetry:
+    """Heads, query and key units, value units (alike in all heads), and feed-forward units."""
+    norms = ("norm_1.weight", "norm_1.bias", "norm_2.weight", "norm_2.bias")
+    qkv = "(head key + head key + head value)"
+    axes = {
+        **dict.fromkeys(norms, "stream"),
+        "weight_qkv": f"{qkv} stream",
+        "bias_qkv": qkv,
+        "weight_o": "stream (head value)",
+        "bias_o": "stream",
+        "weight_1": "ff stream",
+        "bias_1": "ff",
+        "weight_2": "stream ff",
+        "bias_2": "stream",
+    }
+    sizes = {"stream": size, "head": heads, "key": size // heads, "value": size // heads, "ff": ff * size}
+    return Symmetry(axes, sizes, inputs="stream", outputs="stream", fixed=frozenset({"stream"}))
 
 
 def _sinusoids(length: int, size: int) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gradscope.contract.model import MemoryGroups, Model
 from gradscope.contract.recurrence import Recurrence
+from gradscope.contract.symmetry import Symmetry, joined
 
 
 class Stack(Model):
@@ -38,6 +39,17 @@ class Stack(Model):
                     self.register_parameter(name, parameter)
         else:
             self.layers = nn.ModuleList(layers)
+        self.symmetry = self._symmetry()
+
+    def _symmetry(self) -> Symmetry | None:
+        """The layers' own; the outputs of one are the inputs of the next."""
+        parts: list[Symmetry] = []
+        for index, layer in enumerate(self.layers):
+            if layer.symmetry is None:
+                return None
+            below = {layer.symmetry.inputs: parts[-1].outputs if parts else "input"}
+            parts.append(layer.symmetry.placed(self.layer_parameter(index, ""), f"_l{index}", below))
+        return joined(parts)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -129,6 +141,20 @@ class Parallel(Model):
         first = next(iter(branches.values()))
         self.input_size, self.output_size = first.input_size, first.output_size
         self.branches = nn.ModuleDict(branches)
+        self.symmetry = self._symmetry()
+
+    def _symmetry(self) -> Symmetry | None:
+        """The branches' own, with inputs and outputs in common."""
+        found = {name: branch.symmetry for name, branch in self.branches.items()}
+        if None in found.values():
+            return None
+        outputs = "input" if any(each.inputs == each.outputs for each in found.values()) else "output"
+        return joined(
+            [
+                each.placed(f"branches.{name}.", f"_{index}", {each.outputs: outputs, each.inputs: "input"})
+                for index, (name, each) in enumerate(found.items())
+            ]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Mean of the branches' outputs."""

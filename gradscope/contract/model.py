@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from gradscope.errors import Unmeasurable, UsageError
+
+if TYPE_CHECKING:
+    from gradscope.contract.symmetry import Symmetry
 
 # Parameter name to its parts: a group (magnitude and angle of the recurrence, input, rest) and rows of the parameter.
 MemoryGroups = dict[str, tuple[tuple[str, slice], ...]]
@@ -24,10 +27,13 @@ class Model(nn.Module):
             path from the last input to the output.
         flat_parameter_names: Parameter names carry their layer, as torch's ``weight_ih_l0`` do, so that a stack need
             not add one.
+        symmetry: How the model's units can be permuted without changing what it computes: the axes of every
+            parameter, such as ``"(gate hidden) input"``. A constructor sets it; None where it is not declared.
     """
 
     input_size: int
     output_size: int
+    symmetry: Symmetry | None = None
     reference_lag: ClassVar[int] = 0
     flat_parameter_names: ClassVar[bool] = False
 

@@ -49,7 +49,8 @@ class Recurrence(Model):
     A subclass sets ``input_size``, ``output_size`` and ``state_spec`` in its constructor and defines ``prepare``,
     ``step`` and, where the output is not simply the first block, ``readout``. That is enough for every measurement;
     :class:`~gradscope.contract.chain.ChainRecurrence` and :class:`~gradscope.contract.diagonal.DiagonalRecurrence` are
-    faster where they fit.
+    faster where they fit. A ``symmetry`` set in the constructor says how units can be permuted, which shows what
+    rounding alone does to a measurement; :class:`~gradscope.contract.symmetry.Symmetry` has the notation.
 
     Attributes:
         state_spec: The blocks of the state, in order; the first one is the primary component.
