@@ -266,3 +266,41 @@ SENSITIVITY: dict[str, Setting] = {
     "threads": _ONE_THREAD,
     **{name: COMPARE[name] for name in ("format", "out", "resume", "quiet")},
 }
+
+GATES = ("gradients", "slope", "weights", "exponent", "radius", "sensitivity")
+
+
+def _gate(shown: str, value: Any, folder: Path) -> tuple[str, ...]:
+    """One or more names of quantities, in the order of ``GATES``."""
+    given = [word.strip() for word in values.joined_words(shown, value).split(",")]
+    chosen = {values.one_of(shown, word, "quantity to gate", GATES) for word in given}
+    return tuple(gate for gate in GATES if gate in chosen)
+
+
+CASE: dict[str, Setting] = {
+    "arch": replace(COMPARE["arch"], default=None),
+    "lengths": replace(COMPARE["lengths"], default="10,50,200"),
+    "gate": Setting(
+        _gate,
+        "gradients,slope,weights",
+        "A,B,…",
+        _WHAT,
+        "What is compared: gradients (log10 norms at about 16 steps of each length), slope, weights (log10 norms of "
+        "weight gradients), exponent (Lyapunov), radius (spectral), sensitivity.",
+    ),
+    "tolerance": Setting(
+        _positive,
+        None,
+        "DECADES",
+        _WHAT,
+        "Differences up to this many decades are no change; at least 0.01 and ten times the measured noise.",
+    ),
+    "hidden_size": replace(COMPARE["hidden_size"], default="32"),
+    "num_layers": COMPARE["num_layers"],
+    "input": COMPARE["input"],
+    "input_size": replace(COMPARE["input_size"], help="Features of the input: 16, or what the input fixes."),
+    "batch": replace(COMPARE["batch"], default="8"),
+    "loss": COMPARE["loss"],
+    "seeds": replace(COMPARE["seeds"], default="5"),
+    "seed": COMPARE["seed"],
+}

@@ -22,7 +22,9 @@ def read_toml(file: Path) -> tuple[str, dict[str, Any]]:
         UsageError: No such file, no TOML, or a key given twice.
         UnknownName: No such command or key; names the nearest.
     """
-    document = _document(file)
+    document = toml_document(file)
+    if "case" in document:
+        raise UsageError(f"{file} holds cases of a regression check; measure them with gradscope check --cases {file}.")
     command = document.pop("command", "compare")
     if not isinstance(command, str) or command not in COMMANDS:
         raise UnknownName(f"command in {file}", str(command), COMMANDS)
@@ -39,7 +41,12 @@ def read_toml(file: Path) -> tuple[str, dict[str, Any]]:
     return command, given
 
 
-def _document(file: Path) -> dict[str, Any]:
+def toml_document(file: Path) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+        UsageError: No such file, or no TOML.
+    """
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

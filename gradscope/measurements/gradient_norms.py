@@ -16,7 +16,7 @@ from gradscope.dynamics.scaled import Scaled
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import UnknownName, UsageError
 from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
-from gradscope.measurements.losses import LossFunction, SegmentCotangents, output_cotangents
+from gradscope.measurements.losses import Loss, SegmentCotangents, output_cotangents
 from gradscope.measurements.record import INPUT, STATE, Record, log10_root_sum_square
 from gradscope.measurements.results import GradientNorms
 from gradscope.measurements.sequence_gradients import sequence_gradients
@@ -28,7 +28,7 @@ def gradient_norms(
     model: Model,
     x: Tensor,
     lengths: Sequence[int],
-    loss: str | LossFunction = "last",
+    loss: Loss = "last",
     seed: int = 0,
     components: Sequence[str] | None = None,
     weight_gradients: bool = True,
@@ -87,9 +87,7 @@ def gradient_norms(
         return _recurrent(model, x, loss, seed, record, weight_gradients)
 
 
-def _recurrent(
-    model: Model, x: Tensor, loss: str | LossFunction, seed: int, record: Record, weight_gradients: bool
-) -> GradientNorms:
+def _recurrent(model: Model, x: Tensor, loss: Loss, seed: int, record: Record, weight_gradients: bool) -> GradientNorms:
     lengths, names = record.lengths, record.norms
     linearization = linearize(model, x)
     cotangents = SegmentCotangents(output_cotangents(loss, linearization.outputs, lengths, seed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +16,22 @@ from gradscope.dynamics.segments import Segment
 from gradscope.errors import UnknownName, UsageError
 
 LossFunction = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class ReorderedLoss:
+    """The same loss for a model whose outputs stand in another order, targets and probes along with them.
+
+    Attributes:
+        loss: In the outputs' own order.
+        order: Index of the outputs, ``(features,)``: the model gives ``y[..., order]``.
+    """
+
+    loss: str | LossFunction
+    order: Tensor
+
+
+Loss = str | LossFunction | ReorderedLoss
 LOSSES = {
     "last": "½‖y_T − target‖² with a random target",
     "mean": "½‖y_t − target_t‖² averaged over all steps, random targets",
@@ -22,13 +39,12 @@ LOSSES = {
 }
 
 
-def output_cotangents(
-    loss: str | LossFunction, outputs: Tensor, lengths: Sequence[int], seed: int
-) -> dict[int, Tensor]:
+def output_cotangents(loss: Loss, outputs: Tensor, lengths: Sequence[int], seed: int) -> dict[int, Tensor]:
     """∂L/∂y of the loss at every length.
 
     Args:
-        loss: A name from ``LOSSES``, or a function from outputs ``(batch, T, features)`` to ``(batch,)``.
+        loss: A name from ``LOSSES``, or a function from outputs ``(batch, T, features)`` to ``(batch,)``,
+            or one of them for outputs in another order.
         outputs: ``(length, batch, features)``.
         lengths: The lengths T.
         seed: Of the streams ``targets`` and ``probes``; a target does not depend on the length it is used for.
@@ -40,6 +56,9 @@ def output_cotangents(
         UnknownName: No such loss.
         UsageError: A function that does not return one number per sample.
     """
+    if isinstance(loss, ReorderedLoss):
+        found = output_cotangents(loss.loss, outputs[..., loss.order.argsort()], lengths, seed)
+        return {length: value[..., loss.order] for length, value in found.items()}
     if callable(loss):
         return {length: _of_function(loss, outputs[:length]) for length in lengths}
     if loss == "last":

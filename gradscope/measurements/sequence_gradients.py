@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gradscope.contract.sequence import SequenceModel
 from gradscope.dynamics.scaled import Scaled
-from gradscope.measurements.losses import LossFunction, output_cotangents
+from gradscope.measurements.losses import Loss, output_cotangents
 from gradscope.measurements.record import INPUT, Record
 from gradscope.measurements.results import GradientNorms
 
@@ -23,7 +23,7 @@ AMPLIFICATION_BITS = {torch.float32: 90, torch.float64: 900}
 
 
 def sequence_gradients(
-    model: SequenceModel, x: Tensor, loss: str | LossFunction, seed: int, record: Record, weight_gradients: bool
+    model: SequenceModel, x: Tensor, loss: Loss, seed: int, record: Record, weight_gradients: bool
 ) -> GradientNorms:
     """:func:`~gradscope.measurements.gradient_norms.gradient_norms` for a model without a recurrent state."""
     for index, length in enumerate(record.lengths):
@@ -33,9 +33,7 @@ def sequence_gradients(
     return record.result()
 
 
-def _nodes_of_length(
-    model: SequenceModel, x: Tensor, index: int, loss: str | LossFunction, seed: int, record: Record
-) -> None:
+def _nodes_of_length(model: SequenceModel, x: Tensor, index: int, loss: Loss, seed: int, record: Record) -> None:
     with torch.enable_grad():
         leaf = x.detach().clone().requires_grad_()
         y, nodes = model.forward_with_nodes(leaf)
@@ -63,7 +61,7 @@ def _nodes_of_length(
             record.largest[index, :, : x.shape[1]] = largest.cpu()
 
 
-def _cotangent(y: Tensor, loss: str | LossFunction, seed: int) -> Tensor:
+def _cotangent(y: Tensor, loss: Loss, seed: int) -> Tensor:
     """∂L/∂y, ``(batch, T, features)``."""
     length = y.shape[1]
     found = output_cotangents(loss, y.detach().transpose(0, 1), [length], seed)[length]
@@ -92,9 +90,7 @@ def _has_underflow(value: Tensor) -> bool:
     return bool((largest < 10 ** _comfortable(value.dtype)).any())
 
 
-def _weights_of_length(
-    model: SequenceModel, x: Tensor, index: int, loss: str | LossFunction, seed: int, record: Record
-) -> None:
+def _weights_of_length(model: SequenceModel, x: Tensor, index: int, loss: Loss, seed: int, record: Record) -> None:
     """One backward pass a sample: modules need not support vectorisation, and the batch's mean would mix samples."""
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     if not parameters:

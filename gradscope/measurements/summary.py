@@ -96,7 +96,7 @@ def _of_length(result: GradientNorms, name: str, index: int) -> LengthSummary:
         component=name,
         log10_norm_step_1=float(by_lag[-1]),
         log10_norm_step_T=float(by_lag[0]),
-        decades_per_step=_rate(by_lag),
+        decades_per_step=decades_per_step(by_lag),
         horizon_steps=horizon,
         horizon_censored=censored,
         log10_recurrent_weight_gradient_norm=weight_sum,
@@ -117,8 +117,8 @@ def _difference(first: float, second: float) -> float:
     return math.nan if math.isinf(first) and math.isinf(second) else float(first - second)
 
 
-def _rate(by_lag: Array) -> float:
-    """Least squares over the finite norms at lags from 1 on; NaN where there are fewer than two."""
+def decades_per_step(by_lag: Array) -> float:
+    """Slope of log10 norms against the lag: least squares over finite ones from lag 1 on; NaN for fewer than two."""
     lags = np.arange(len(by_lag), dtype=np.float64)[1:]
     known = np.isfinite(by_lag[1:])
     if known.sum() < 2:

@@ -1,0 +1,1 @@
+"""Baselines of gradient norms, and checks against them."""

@@ -1,0 +1,116 @@
+"""Measures a case of a file, or a model that is at hand, on one thread of the CPU in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from gradscope.architectures.build import build
+from gradscope.config.cases import Case, input_features
+from gradscope.config.run import read_settings
+from gradscope.config.settings import CASE
+from gradscope.config.values import seed_number, whole_number
+from gradscope.contract.model import Model
+from gradscope.errors import GradscopeError
+from gradscope.regression.case_numbers import case_numbers
+from gradscope.regression.conditions import reference_conditions
+from gradscope.regression.numbers import CaseNumbers, FailedCase
+from gradscope.regression.own_model import own_model
+from gradscope.regression.subject import Subject
+
+
+def measure_case(case: Case) -> CaseNumbers | FailedCase:
+    """The numbers of one case; they depend on nothing but the case and the code.
+
+    A model that cannot be measured, or that runs out of memory, is a failed case; so is one of the user's that raises
+    any error.
+    """
+
+    def make(seed: int) -> Model:
+        return build(
+            case.architecture.name,
+            input_size=case.input_size,
+            hidden_size=case.hidden_size,
+            num_layers=case.num_layers,
+            seed=seed,
+            dtype=torch.float64,
+            device="cpu",
+            **dict(case.architecture.options),
+        )
+
+    settings = {
+        "architecture": case.reference,
+        "options": dict(case.architecture.options),
+        "hidden_size": case.hidden_size,
+        "num_layers": case.num_layers,
+    }
+    subject = Subject(
+        make=make,
+        lengths=case.lengths,
+        gate=case.gate,
+        input=case.input,
+        input_size=case.input_size,
+        batch=case.batch,
+        loss=case.loss,
+    )
+    expected = Exception if case.is_own else (GradscopeError, torch.OutOfMemoryError, MemoryError)
+    try:
+        with reference_conditions():
+            return case_numbers(case.name, subject, case.seed_numbers, settings, is_own=case.is_own)
+    except expected as error:
+        return FailedCase(case.name, " ".join(str(error).split()) or type(error).__name__)
+
+
+def measure_model(
+    model: nn.Module | Callable[[int], nn.Module],
+    *,
+    name: str,
+    lengths: str | Sequence[int] = "10,50,200",
+    seeds: int | Sequence[int] = 5,
+    gate: str | Sequence[str] = "gradients,slope,weights",
+    input_size: int | None = None,
+    input: str = "white",  # noqa: A002 - the name of the option
+    batch: int = 8,
+    loss: str = "last",
+) -> CaseNumbers:
+    """The numbers of a model that is at hand.
+
+    Args:
+        model: A module, or a function from a seed to one; see :func:`~gradscope.regression.own_model.own_model`. Of a
+            module, which is copied, the seeds vary inputs and targets alone. ``torch.nn.RNN``, ``LSTM`` and ``GRU``, a
+            :class:`gradscope.Recurrence` and a cell are measured at their states, a module that maps ``(batch, length,
+            input_size)`` to ``(batch, length, features)`` at its input.
+        name: What the result is called.
+        lengths: Sequence lengths, ascending.
+        seeds: How many, from 0 on, or which.
+        gate: Which quantities.
+        input_size: Features of the input; what the module says by default.
+        input: Kind of the input.
+        batch: Sequences of each seed.
+        loss: The loss.
+
+    Raises:
+        UsageError: A value that cannot be.
+        Unmeasurable: The model cannot be measured as it is.
+    """
+    numbers = _seeds(seeds)
+    given = {"lengths": _words(lengths), "gate": _words(gate), "input": input, "batch": batch, "loss": loss}
+    read = read_settings({key: CASE[key] for key in given}, given, Path(), "")
+    with reference_conditions():
+        models = {seed: own_model(model, seed, input_size) for seed in numbers}
+        read["input_size"] = input_features(read["input"], models[numbers[0]].input_size)
+        subject = Subject(make=models.__getitem__, **read)
+        return case_numbers(name, subject, numbers, {}, is_own=True)
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(seeds, int):
+        return tuple(range(whole_number("seeds", seeds)))
+    return tuple(dict.fromkeys(seed_number("seeds", seed) for seed in seeds)) or _seeds(0)
+
+
+def _words(value: str | Sequence[object]) -> str | list[object]:
+    return value if isinstance(value, str) else list(value)

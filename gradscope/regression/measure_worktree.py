@@ -1,0 +1,96 @@
+"""What runs in the process of :mod:`gradscope.regression.against`: reads cases, measures them, writes their numbers.
+
+python -m gradscope.regression.measure_worktree ASKED.json ANSWERED.json
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gradscope.architectures.custom import load_class
+from gradscope.config.cases import Case, cases_of
+from gradscope.errors import UsageError
+from gradscope.regression.numbers import FailedCase
+from gradscope.regression.plain_case import plain_case
+from gradscope.regression.pool import measure_cases
+from gradscope.regression.worktree import is_source, own_gradscope
+
+FILE = Path("gradscope.toml")  # what messages about a table call its file
+
+
+def answer(asked: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of cases, and why the others failed; or why all of this was refused.
+
+    Args:
+        asked: ``tree``, the worktree; ``repository``, whose other revision it is; ``folder``, where relative paths of
+            cases start; ``workers``; and ``cases``, tables as in a case file.
+    """
+    tree, repository, folder = (Path(asked[key]) for key in ("tree", "repository", "folder"))
+    failed: dict[str, str] = {}
+    cases: list[Case] = []
+    for table in asked["cases"]:
+        try:
+            cases += cases_of({"case": [table]}, FILE, folder)
+        except UsageError as error:
+            failed[table["name"]] = str(error).removeprefix(f"{FILE}, case 1: ")
+    try:
+        for case in cases:
+            _check_loaded(case, tree)
+        measured = measure_cases(cases, asked["workers"])
+        _check_everything_loaded(tree, repository)
+    except UsageError as error:
+        return {"refused": str(error)}
+    failed |= {found.name: found.reason for found in measured if isinstance(found, FailedCase)}
+    return {
+        "cases": {found.name: plain_case(found) for found in measured if not isinstance(found, FailedCase)},
+        "failed": failed,
+    }
+
+
+def _check_loaded(case: Case, tree: Path) -> None:
+    """Loads the module of a user's class and raises :class:`UsageError` unless it lies in the worktree."""
+    if not case.is_own:
+        return
+    with contextlib.suppress(UsageError):  # what is no class here fails as a case, with its own sentence
+        load_class(case.architecture.name)
+    module = case.architecture.name.rpartition(":")[0]
+    loaded = sys.modules.get(module) if case.own_file is None else None
+    place = getattr(loaded, "__file__", None) if loaded is not None else case.own_file
+    if loaded is None and case.own_file is None:
+        return
+    if place is None or not Path(place).resolve().is_relative_to(tree):
+        raise UsageError(
+            f"{case.name}: the module {module} was loaded from {place or 'nowhere'}, which is not part of the "
+            "revision; name its file, or put its source folder first on PYTHONPATH."
+        )
+
+
+def _check_everything_loaded(tree: Path, repository: Path) -> None:
+    """Raises :class:`UsageError` for a module of the working copy among those of the revision."""
+    is_ours = own_gradscope(tree) is not None
+    for name, module in list(sys.modules.items()):
+        place = getattr(module, "__file__", None)
+        if not place or (name.partition(".")[0] == "gradscope" and not is_ours):
+            continue
+        path = Path(place).resolve()
+        if is_source(path, repository) and not path.is_relative_to(tree):
+            raise UsageError(
+                f"the module {name} was loaded from the working copy, {path}; import it so that the revision's own is "
+                "found, without a path that is written into the code or the installation."
+            )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Reads and writes the two files."""
+    asked, answered = (Path(argument) for argument in arguments)
+    found = answer(json.loads(asked.read_text(encoding="utf-8")))
+    answered.write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
