@@ -9,7 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from gradscope import __version__
-from gradscope.cli import catalogue_commands, compare_command, file_commands, sensitivity_command, spectrum_command
+from gradscope.cli import (
+    baseline_commands,
+    catalogue_commands,
+    check_command,
+    compare_command,
+    file_commands,
+    sensitivity_command,
+    spectrum_command,
+)
 from gradscope.errors import GradscopeError
 
 # typer carries click inside and shows its errors in a box; their class is BadParameter's ancestor.
@@ -45,7 +53,15 @@ def _root(
         typer.echo(context.get_help())
 
 
-for commands in (compare_command, spectrum_command, sensitivity_command, file_commands, catalogue_commands):
+for commands in (
+    compare_command,
+    spectrum_command,
+    sensitivity_command,
+    check_command,
+    baseline_commands,
+    file_commands,
+    catalogue_commands,
+):
     commands.register(app)
 
 
