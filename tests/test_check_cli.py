@@ -16,7 +16,7 @@ import pytest
 from gradscope.cli.main import run
 from gradscope.config.cases import Case
 from gradscope.config.starter import STARTER
-from gradscope.regression import against, pool
+from gradscope.regression import against, measure
 from gradscope.regression.baseline_file import read_baseline
 from gradscope.regression.numbers import CaseNumbers, FailedCase
 from tests.synthetic_cases import PROFILE as NORMS
@@ -39,7 +39,7 @@ class Measurement:
         self.asked: list[str] = []
 
     def __call__(
-        self, cases: Sequence[Case], workers: int = 1, *, finished: Callable[[str], None] = lambda name: None
+        self, cases: Sequence[Case], *, finished: Callable[[str], None] = lambda name: None
     ) -> tuple[Measured, ...]:
         self.asked += [one.name for one in cases]
         return tuple(self.gives.get(one.name, case)(one.name) for one in cases)
@@ -56,7 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def measurement(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Measurement:
     stand_in = Measurement()
-    monkeypatch.setattr(pool, "measure_cases", stand_in)
+    monkeypatch.setattr(measure, "measure_cases", stand_in)
     return stand_in
 
 

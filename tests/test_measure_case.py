@@ -21,9 +21,9 @@ from gradscope.measurements.losses import ReorderedLoss, output_cotangents
 from gradscope.regression import fingerprints
 from gradscope.regression.measure import measure_case, measure_model
 from gradscope.regression.noise import jitter, largest_difference
-from gradscope.regression.numbers import CaseNumbers, FailedCase
+from gradscope.regression.numbers import FailedCase
+from gradscope.regression.own_model import own_model
 from gradscope.regression.plain_case import plain_case, read_case
-from gradscope.regression.pool import measure_cases
 from gradscope.regression.statistics import gradient_statistics, knots, mean_of_samples
 from tests.lstm_variants import LSTMCell
 
@@ -94,7 +94,9 @@ def largest_shift(first, second, length):
     """Over seeds and steps of every statistic of a length; noise far below the tolerance on both sides."""
     names = [name for name in first.statistics if name.startswith(f"T={length} ")]
     assert names
-    assert max(numbers.statistics[name].noise_decades for numbers in (first, second) for name in names) < 1e-9
+    assert (
+        max(numbers.statistics[name].noise_decades for numbers in (first, second) for name in names) < 1e-4
+    )  # ten times that is far within the smallest tolerance
     return max(largest_difference(first.statistics[name].values, second.statistics[name].values) for name in names)
 
 
@@ -224,6 +226,19 @@ def test_one_ulp_moves_every_weight_by_one_neighbour():
         spacing = np.spacing(np.abs(before[name].numpy()))
         shift = np.abs(value.detach().numpy() - before[name].numpy())
         assert (shift > 0).all()
+        assert (shift <= spacing).all()
+
+
+def test_what_torch_drew_in_single_precision_moves_to_a_neighbour_there():
+    torch.manual_seed(0)
+    model = own_model(torch.nn.LSTM(3, 4), 0, None)
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    jitter(model, seed=0)
+    for name, value in model.named_parameters():
+        assert value.dtype == torch.float64
+        spacing = np.spacing(np.abs(before[name].float().numpy())).astype(float)
+        shift = np.abs(value.detach().numpy() - before[name].numpy())
+        assert (shift >= spacing / 2).all()
         assert (shift <= spacing).all()
 
 
@@ -388,28 +403,6 @@ def test_weights_are_hashed_in_single_precision_by_name_and_shape():
     with torch.no_grad():
         model.bias_hh_l0[0] += 1e-6
     assert fingerprints.weight_bytes(model) != first
-
-
-def test_a_pool_gives_the_same_numbers_in_the_same_order(tmp_path):
-    (tmp_path / "cell.py").write_text(OWN)
-    text = f'{SMALL}[[case]]\narch = "lru, cell.py:Cell, rnn"\n[[case]]\narch = "rrn"\ngate = "sensitivity"'
-    cases, told = cases_from(tmp_path, text), []
-    alone = measure_cases(cases)
-    together = measure_cases(cases, 2, finished=told.append)
-    assert sorted(told) == sorted(case.name for case in cases)
-    assert [found.name for found in together] == [case.name for case in cases]
-    for first, second in zip(alone[:-1], together[:-1], strict=True):
-        assert isinstance(first, CaseNumbers)
-        assert_equal(first, second)
-    assert alone[-1] == together[-1]
-
-
-def test_a_process_that_dies_fails_its_case_and_no_more_than_that_is_claimed(tmp_path):
-    (tmp_path / "cell.py").write_text(OWN.replace("super().__init__()", "import os; os._exit(9)"))
-    cases = cases_from(tmp_path, f'{SMALL}[[case]]\narch = "cell.py:Cell, cell.py:Cell:leak=0.1"\n')
-    for found in measure_cases(cases, 2):
-        assert isinstance(found, FailedCase)
-        assert "ended before it was done" in found.reason
 
 
 def test_numbers_survive_json(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +14,6 @@ from gradscope.cli.verdict_output import FORMATS
 if TYPE_CHECKING:
     from gradscope.config.cases import Case, CaseFile
     from gradscope.regression.numbers import CaseNumbers, FailedCase
-
-CASES_OF_A_WORKER = 12
 
 CasesOption = Annotated[
     Path | None,
@@ -65,12 +62,7 @@ def from_here(path: Path) -> Path:
 
 def measured_cases(selected: Sequence[Case], messages: Messages) -> tuple[CaseNumbers | FailedCase, ...]:
     """The numbers of the cases, measured here."""
-    from gradscope.regression.pool import measure_cases
+    from gradscope.regression.measure import measure_cases
 
     with messages.progress(len(selected), "Measuring") as advance:
-        return measure_cases(selected, workers_for(len(selected)), finished=advance)
-
-
-def workers_for(cases: int) -> int:
-    """How many processes pay for so many cases: starting one takes as long as measuring some of them."""
-    return min(os.cpu_count() or 1, 2) if cases >= CASES_OF_A_WORKER else 1
+        return measure_cases(selected, finished=advance)

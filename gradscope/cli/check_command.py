@@ -17,7 +17,6 @@ from gradscope.cli.case_options import (
     from_here,
     measured_cases,
     selected_cases,
-    workers_for,
 )
 from gradscope.cli.console import Messages
 from gradscope.cli.verdict_output import checked_format, print_verdicts
@@ -161,7 +160,7 @@ def _base_at(revision: str, case_file: CaseFile, selected: tuple[Case, ...], mes
 
     messages.say(f"Measuring the code at {revision}.")
     names = [one.name for one in selected]
-    measured = measure_at(revision, case_file.path, Path.cwd(), names, workers_for(len(names)))
+    measured = measure_at(revision, case_file.path, Path.cwd(), names)
     return candidate_of(measured, environment_stamp())
 
 

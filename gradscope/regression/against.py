@@ -19,7 +19,7 @@ from gradscope.regression.worktree import SOURCE_FOLDERS, is_source, own_gradsco
 
 
 def measure_at(
-    revision: str, case_file: Path, folder: Path, names: Collection[str] | None = None, workers: int = 1
+    revision: str, case_file: Path, folder: Path, names: Collection[str] | None = None
 ) -> tuple[CaseNumbers | FailedCase, ...]:
     """The numbers of a file's cases with the code of another revision.
 
@@ -32,7 +32,6 @@ def measure_at(
         case_file: The file with the cases.
         folder: The current folder.
         names: Of the cases to measure; all by default.
-        workers: Processes.
 
     Raises:
         UsageError: No repository, no such revision, or code that was loaded from elsewhere than the worktree.
@@ -51,7 +50,6 @@ def measure_at(
                     "tree": str(tree),
                     "repository": str(repository),
                     "folder": str(counterpart),
-                    "workers": workers,
                     "cases": [case.as_table() for case in cases],
                 }
             ),

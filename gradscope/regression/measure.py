@@ -22,6 +22,17 @@ from gradscope.regression.own_model import own_model
 from gradscope.regression.subject import Subject
 
 
+def measure_cases(
+    cases: Sequence[Case], *, finished: Callable[[str], None] = lambda name: None
+) -> tuple[CaseNumbers | FailedCase, ...]:
+    """The numbers of cases, one after the other; ``finished`` is called with the name of each."""
+    found = []
+    for case in cases:
+        found.append(measure_case(case))
+        finished(case.name)
+    return tuple(found)
+
+
 def measure_case(case: Case) -> CaseNumbers | FailedCase:
     """The numbers of one case; they depend on nothing but the case and the code.
 

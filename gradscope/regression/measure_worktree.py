@@ -15,9 +15,9 @@ from typing import Any
 from gradscope.architectures.custom import load_class
 from gradscope.config.cases import Case, cases_of
 from gradscope.errors import UsageError
+from gradscope.regression.measure import measure_cases
 from gradscope.regression.numbers import FailedCase
 from gradscope.regression.plain_case import plain_case
-from gradscope.regression.pool import measure_cases
 from gradscope.regression.worktree import is_source, own_gradscope
 
 FILE = Path("gradscope.toml")  # what messages about a table call its file
@@ -28,7 +28,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         asked: ``tree``, the worktree; ``repository``, whose other revision it is; ``folder``, where relative paths of
-            cases start; ``workers``; and ``cases``, tables as in a case file.
+            cases start; and ``cases``, tables as in a case file.
     """
     tree, repository, folder = (Path(asked[key]) for key in ("tree", "repository", "folder"))
     failed: dict[str, str] = {}
@@ -41,7 +41,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     try:
         for case in cases:
             _check_loaded(case, tree)
-        measured = measure_cases(cases, asked["workers"])
+        measured = measure_cases(cases)
         _check_everything_loaded(tree, repository)
     except UsageError as error:
         return {"refused": str(error)}

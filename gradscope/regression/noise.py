@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gradscope.contract.model import Model
 from gradscope.contract.random_streams import random_stream
@@ -13,14 +14,24 @@ Array = NDArray[np.float64]
 
 
 def jitter(model: Model, seed: int) -> None:
-    """Moves every entry of every parameter to a neighbouring number, up or down at random, in place."""
-    random = random_stream("permutations", seed)
+    """Moves every entry of every parameter to a neighbouring number, up or down at random, in place.
+
+    The neighbours are those of single precision where all parameters have such values: torch's constructors drew them
+    there, and the last digit of those draws depends on the processor's instructions.
+    """
+    random, values = random_stream("permutations", seed), [_real(parameter) for parameter in model.parameters()]
+    drawn_in = torch.float32 if all(torch.equal(value.float().double(), value) for value in values) else torch.float64
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dtype == torch.float64 or parameter.is_complex():
-                values = torch.view_as_real(parameter) if parameter.is_complex() else parameter
-                up = torch.from_numpy(np.asarray(random.random_sample(tuple(values.shape)) < 0.5))
-                values.copy_(torch.nextafter(values, torch.where(up, torch.inf, -torch.inf).to(values)))
+        for value in values:
+            up = torch.from_numpy(np.asarray(random.random_sample(tuple(value.shape)) < 0.5))
+            towards = torch.where(up, torch.inf, -torch.inf).to(drawn_in)
+            value.copy_(torch.nextafter(value.to(drawn_in), towards))
+
+
+def _real(parameter: Tensor) -> Tensor:
+    """A view of it, without its history."""
+    value = parameter.detach()
+    return torch.view_as_real(value) if value.is_complex() else value
 
 
 def largest_difference(first: Array, second: Array) -> float:
