@@ -306,7 +306,7 @@ def _verdict(
         return CaseVerdict(
             new.name,
             "missing",
-            f"{new.name}: {base_name} does not have it; {_record(new.name)}.",
+            f"{new.name}: {base_name} does not have it; {record_advice(new.name)}.",
         )
     if base.is_edited:
         return _edited(new.name, base_name)
@@ -319,7 +319,7 @@ def _edited(name: str, where: str) -> CaseVerdict:
         name,
         "incomparable",
         f"{name}: its numbers in {where} were edited by hand (their sha256 no longer fits); accept a candidate, or "
-        f"{_record(name)}.",
+        f"{record_advice(name)}.",
     )
 
 
@@ -347,7 +347,7 @@ def _unusable(base: CaseNumbers, new: CaseNumbers, environment: tuple[str, ...])
     if reason is None:
         return None
     elsewhere = f" Measured elsewhere: {', '.join(environment)}." if environment else ""
-    sentence = f"{new.name}: {reason}; {_record(new.name)}.{elsewhere}"
+    sentence = f"{new.name}: {reason}; {record_advice(new.name)}.{elsewhere}"
     return CaseVerdict(new.name, "incomparable", sentence, environment=environment)
 
 
@@ -381,5 +381,6 @@ def _listed(items: Sequence[object]) -> str:
     return shown if len(items) <= 3 else f"{shown} and {len(items) - 3} more"
 
 
-def _record(name: str) -> str:
+def record_advice(name: str) -> str:
+    """What to do about a case that cannot be compared."""
     return f"write it with gradscope baseline record --case '{name}'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -54,6 +55,15 @@ def _copied(module: nn.Module) -> nn.Module:
 
 
 def _made(make: Callable[[int], nn.Module], seed: int) -> nn.Module:
+    try:
+        inspect.signature(make).bind(seed)
+    except TypeError:
+        raise UsageError(
+            "A function from a seed to a torch.nn.Module should be given, but this one does not take one argument; "
+            "write lambda seed: MyCell(…)."
+        ) from None
+    except ValueError:  # a callable without a signature, written in C
+        pass
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = make(seed)
