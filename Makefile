@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint check bench clean
 
 demo: .venv/run
 	$(BIN)/gradscope compare --arch lstm,rrn,lru --lengths 10..1000 --out results/demo
@@ -16,10 +16,14 @@ lint: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+check: .venv/dev
+	$(BIN)/gradscope check --quiet
+
 bench: .venv/dev
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/spectrum.py
 	$(BIN)/python benchmarks/sensitivity.py
+	$(BIN)/python benchmarks/regression.py
 
 .venv/run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

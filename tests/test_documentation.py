@@ -14,7 +14,9 @@ from gradscope.cli import main as cli
 ROOT = Path(__file__).parent.parent
 COMMAND_FILES = sorted(file for file in (ROOT / "sample_configs").glob("*.toml") if file.stem != "gradscope")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^    (gradscope .*)$", README, flags=re.MULTILINE)
+EVERY_COMMAND = re.findall(r"^    (gradscope .*)$", README, flags=re.MULTILINE)
+GUARDS = [command for command in EVERY_COMMAND if command.split()[1] in ("check", "baseline")]
+COMMANDS = [command for command in EVERY_COMMAND if command not in GUARDS]
 SMALLER = ["--seeds", "1", "--batch", "2", "--quiet"]
 
 
@@ -33,12 +35,28 @@ def test_commands_of_the_readme_run(command, tmp_path, monkeypatch, capsys):
     assert words[0] == "plot" or capsys.readouterr().out
 
 
+def test_the_guard_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(GUARDS) >= 5
+    for command in GUARDS:
+        assert cli.run(shlex.split(command)[1:]) == 0, command
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "gradscope.toml",
+        "gradscope-baseline.json",
+        "gradscope-candidate.json",
+    }
+
+
 def test_python_of_the_readme_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    in_a_test, code = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     exec(compile(code, "README.md", "exec"), {})
+    compile(in_a_test, "README.md", "exec")
+    assert "gradient_baseline.check(" in in_a_test
 
 
-@pytest.mark.parametrize("name", ["compare", "spectrum", "sensitivity", "list", "explain", "run", "plot"])
+@pytest.mark.parametrize(
+    "name", ["compare", "spectrum", "sensitivity", "list", "explain", "run", "plot", "check", "baseline"]
+)
 def test_every_command_is_in_the_readme(name):
     assert f"gradscope {name}" in README
 
