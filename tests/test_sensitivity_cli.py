@@ -170,6 +170,19 @@ def test_data_that_are_not_stationary_are_said(tmp_path: Path, capsys: Captured)
     arguments = [word for word in with_data(walk, tmp_path, "--lambda", "0.5,0.9") if word != "--quiet"]
     assert run(arguments) == 0
     assert "stationary" in capsys.readouterr().err
+    notes = json.loads((tmp_path / "out" / "run.json").read_text())["notes"]
+    assert any("is not stationary" in note for note in notes)
+
+
+def test_equal_columns_are_one_sample(tmp_path: Path) -> None:
+    one = np.random.RandomState(0).standard_normal((4000, 1))
+    arguments = ["--lambda", "0.9", "--length", "50", "--samples", "64", "--parametrization", "direct"]
+    errors = []
+    for columns in (1, 5):
+        assert run(with_data(np.repeat(one, columns, axis=1), tmp_path, *arguments)) == 0
+        rows = pd.read_csv(tmp_path / "out" / "sensitivity.csv")
+        errors.append(rows[rows["arch"] == "scalar"]["standard_error"].to_numpy())
+    assert np.allclose(*errors, rtol=1e-9)
 
 
 def test_inputs_that_the_scalar_law_is_not_about_are_said(capsys: Captured) -> None:
@@ -183,7 +196,7 @@ def test_an_architecture_without_a_dial_beside_one_that_has_one(tmp_path: Path, 
     assert run([*SMALL, "--arch", "rrn,gru", "--lambda", "0.5,0.9", "--out", str(tmp_path), "--depth", "1"]) == 0
     said = capsys.readouterr()
     assert "rrn has no memory dial and is measured at initialisation alone; those that have one: rnn, " in said.err
-    assert "rrn has no memory dial: measured at initialisation." in said.out
+    assert "rrn has no memory dial: measured at initialisation, where its median |λ| is 0." in said.out
     rows = pd.read_csv(tmp_path / "sensitivity.csv")
     rrn, gru = (rows[rows["arch"] == name] for name in ("rrn", "gru"))
     assert rrn["lambda_modulus"].isna().all()
@@ -196,6 +209,49 @@ def test_an_architecture_without_a_dial_beside_one_that_has_one(tmp_path: Path, 
     expected = gradscope.memory_sensitivity(model, x, probes=1).state_power.mean()
     assert rrn[rrn["quantity"] == "state_power"]["measured"].iloc[0] == pytest.approx(float(expected), rel=1e-6)
     assert set(pd.read_csv(tmp_path / "depth.csv")["lambda_modulus"]) == {0.5, 0.9}
+
+
+SCALAR_ALONE = ["sensitivity", "--arch", "lru", "--hidden-size", "2", "--input-size", "1", "--batch", "1", "--quiet"]
+
+
+def test_short_sequences_support_no_verdict(tmp_path: Path, capsys: Captured) -> None:
+    assert run([*SCALAR_ALONE, "--lambda", "0.9,0.99", "--length", "10", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert set(summary["status"]) == {"horizon too short"}
+    assert set(summary["verdict"]) == {"unknown"}
+    assert "cannot be told" in said
+    assert "mitigate" not in said.partition("Exponents")[2].partition("\n")[2].partition("\n")[2]
+
+
+def test_exponents_are_fitted_where_sequences_are_long_enough(tmp_path: Path) -> None:
+    arguments = ["--lambda", "0.9,0.97,0.99,0.9999", "--length", "1000", "--samples", "4096"]
+    assert run([*SCALAR_ALONE, *arguments, "--parametrization", "direct", "--out", str(tmp_path)]) == 0
+    summary = pd.read_csv(tmp_path / "summary.csv").iloc[0]
+    assert summary["status"] == "ok"
+    assert summary["exponent"] == pytest.approx(-3, abs=0.15)
+    assert summary["dh_domega_power_ratio_last"] == pytest.approx(1, abs=0.2)
+
+
+def test_what_cancels_is_zero_and_mitigated(tmp_path: Path) -> None:
+    arguments = ["--input", "constant", "--gamma", "attached", "--normalization", "exact,coupled"]
+    assert run([*SCALAR_ALONE, *arguments, "--lambda", "0.9..0.999:3", "--out", str(tmp_path)]) == 0
+    rows = pd.read_csv(tmp_path / "sensitivity.csv")
+    rows = rows[(rows["arch"] == "scalar") & (rows["quantity"] == "dh_domega_power")]
+    assert (rows["theory_infinite"] == 0).all()
+    assert (rows[rows["lambda_modulus"] == 0.9]["measured"] == 0).all()
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert set(summary[summary["arch"] == "scalar"]["verdict"]) == {"mitigated"}
+
+
+def test_exponents_beside_constant_gates(tmp_path: Path, capsys: Captured) -> None:
+    arguments = ["sensitivity", "--arch", "lstm,gru,lru", "--lambda", "0.9,0.99", "--samples", "2", "--seeds", "2"]
+    assert run([*arguments, "--hidden-size", "8", "--input-size", "3", "--out", str(tmp_path), "--quiet"]) == 0
+    found = pd.read_csv(tmp_path / "exponents.csv").set_index(["arch", "quantity", "group"])["theory"]
+    assert [found["lstm", "dh_domega_power", "magnitude"], found["lstm", "state_power", "state"]] == [-1, -1]
+    assert [found["gru", "dh_domega_power", "magnitude"], found["gru", "state_power", "state"]] == [1, 1]
+    assert [found["lru", "dh_domega_power", "magnitude"], found["lru", "dh_domega_power", "angle"]] == [0, -2]
+    assert "gru (magnitude) deviates from its law with constant gates: p = " in capsys.readouterr().out
 
 
 def test_toml(tmp_path: Path) -> None:
@@ -219,6 +275,8 @@ def test_toml(tmp_path: Path) -> None:
         (["--second", "--gamma", "attached"], "--second is E|d²h/dω²|² with γ detached"),
         (["--gamma", "atached"], "Did you mean 'attached'?"),
         (["--arch", "transformer"], "transformer has no memory dial to set λ with; those that have one: "),
+        (["--samples", "1"], "--samples should be at least 2, but 1 was given"),
+        (["--lambda", "0.9,0.99999999"], "which float32 does not hold; add --dtype float64"),
         (["--arch", "rrn"], "rrn has no memory dial to set λ with"),
         (["--arch", "gru,transformer"], "transformer has no memory dial to set λ with"),
     ],

@@ -36,6 +36,7 @@ class GRU(TorchCell):
     h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}.
     """
 
+    memory_law = ("sigmoid", "coupled")
     gates = 3
     blocks = ("h",)
     kernel = staticmethod(torch.gru)

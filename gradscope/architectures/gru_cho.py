@@ -24,6 +24,7 @@ class GRUCho(ChainRecurrence):
     r, z = σ(W x_t + U h_{t−1} + b);  n = tanh(W_n x_t + U_n (r ⊙ h_{t−1}) + b_n);  h_t = (1 − z) ⊙ h_{t−1} + z ⊙ n.
     """
 
+    memory_law = ("sigmoid", "coupled")
     weight_ih_rz: nn.Parameter
     weight_hh_rz: nn.Parameter
     bias_rz: nn.Parameter

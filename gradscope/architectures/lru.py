@@ -25,6 +25,7 @@ class LRU(DiagonalRecurrence):
     B and C are stored as real and imaginary parts. J_t = D(λ).
     """
 
+    memory_law = ("exp-exp", "sqrt")
     recurrent_parameter_names = ("nu_log", "theta_log")
 
     def __init__(

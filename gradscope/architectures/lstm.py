@@ -55,6 +55,7 @@ class LSTM(TorchCell):
     b_i = −b_f and the other biases 0, for memories of up to ``chrono`` steps (Tallec & Ollivier, arXiv:1804.11188).
     """
 
+    memory_law = ("sigmoid", "none")
     gates = 4
     blocks = ("h", "c")
     kernel = staticmethod(torch.lstm)

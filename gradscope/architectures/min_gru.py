@@ -23,6 +23,7 @@ class MinGRU(DiagonalRecurrence):
     computed as σ(−(W_z x_t + b_z)).
     """
 
+    memory_law = ("sigmoid", "coupled")
     recurrent_parameter_names = ("weight_z", "bias_z")
 
     def __init__(self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0) -> None:

@@ -214,7 +214,13 @@ SENSITIVITY: dict[str, Setting] = {
         _WHAT,
         "Steps; auto takes 10/(1 − λ), up to 100,000 for the scalar law and 10,000 for architectures.",
     ),
-    "samples": Setting(_count, "1024", "N", _WHAT, "Sequences of the scalar law."),
+    "samples": Setting(
+        _plain(lambda shown, value: values.whole_number(shown, value, minimum=2)),
+        "1024",
+        "N",
+        _WHAT,
+        "Sequences of the scalar law.",
+    ),
     "parametrization": Setting(
         _names("parametrization", PARAMETRIZATIONS),
         "direct,exp-exp,sigmoid,tanh",
@@ -259,7 +265,12 @@ SENSITIVITY: dict[str, Setting] = {
         _WHAT,
         "The block of --depth: x + GLU(GELU(recurrence)).",
     ),
-    **{name: COMPARE[name] for name in ("hidden_size", "num_layers", "input", "data", "input_size")},
+    **{name: COMPARE[name] for name in ("hidden_size", "num_layers")},
+    "input": replace(
+        COMPARE["input"],
+        help="white (when nothing is given), ar1:rho=0.9, constant or wiki-like; any other for architectures alone.",
+    ),
+    **{name: COMPARE[name] for name in ("data", "input_size")},
     "batch": replace(COMPARE["batch"], default="4", help="Sequences of each architecture, λ and seed."),
     "seeds": replace(COMPARE["seeds"], default="1"),
     **{name: COMPARE[name] for name in ("seed", "device", "dtype")},

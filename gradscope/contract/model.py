@@ -25,6 +25,8 @@ class Model(nn.Module):
         output_size: Features of the output.
         reference_lag: The lag that norms are shown relative to: 0 for a recurrent model, 1 for one with a direct
             path from the last input to the output.
+        memory_law: Parametrisation λ(ω) and input normalisation γ(λ) of a unit whose gates are constant, by their names
+            in ``gradscope.theory``; None where no unit is one of the scalar law.
         flat_parameter_names: Parameter names carry their layer, as torch's ``weight_ih_l0`` do, so that a stack need
             not add one.
         symmetry: How the model's units can be permuted without changing what it computes: the axes of every
@@ -35,6 +37,7 @@ class Model(nn.Module):
     output_size: int
     symmetry: Symmetry | None = None
     reference_lag: ClassVar[int] = 0
+    memory_law: ClassVar[tuple[str, str] | None] = None
     flat_parameter_names: ClassVar[bool] = False
 
     @property

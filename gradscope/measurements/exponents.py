@@ -25,12 +25,13 @@ class Exponent:
     standard_error: float
 
 
-def fit_exponent(epsilon: Array, powers: Array) -> Exponent:
+def fit_exponent(epsilon: Array, powers: Array, blocks: int | None = None) -> Exponent:
     """The exponent of the mean of samples that the values of λ share.
 
     Args:
         epsilon: 1 − |λ|, ``(lambdas,)``.
         powers: Squares sample by sample, ``(lambdas, samples)``; a sample is one sequence, or one seed, at every λ.
+        blocks: Runs of samples that are independent of each other; all samples by default.
 
     Example:
         >>> epsilon = np.array([0.1, 0.01, 0.001])
@@ -38,7 +39,7 @@ def fit_exponent(epsilon: Array, powers: Array) -> Exponent:
         -3.0
     """
     exponent = _slope(epsilon, powers.mean(axis=1))
-    groups = np.array_split(np.arange(powers.shape[1]), min(GROUPS, powers.shape[1]))
+    groups = np.array_split(np.arange(powers.shape[1]), min(GROUPS, blocks or powers.shape[1]))
     if len(groups) < 2 or math.isnan(exponent):
         return Exponent(exponent, math.nan)
     total, count = powers.sum(axis=1), powers.shape[1]

@@ -70,7 +70,7 @@ def memory_sensitivity(model: Model, x: Tensor, *, probes: int = 4, seed: int = 
         UsageError: Inputs that do not fit.
 
     Cost:
-        Two adjoint passes with weight gradients, one of them over ``batch · probes`` sequences.
+        One adjoint pass with weight gradients over ``batch · (probes + 1)`` sequences.
 
     Source:
         Zucchet & Orvieto (2024), arXiv:2405.21064; Hutchinson (1990) for the probes.
@@ -86,43 +86,50 @@ def memory_sensitivity(model: Model, x: Tensor, *, probes: int = 4, seed: int = 
     check_modes(model)
     x = as_model_input(model, x)
     with exact_matrix_products():
-        probed = _state_as_output(model)
-        repeated = x.repeat_interleave(probes, dim=0)
-        linearization = linearize(probed, repeated)
-        last = linearization.outputs[-1]
-        probe = torch.from_numpy(random_stream("probes", seed).standard_normal(tuple(last.shape))).to(last)
-        by_group = _gradient_power(probed, linearization, probe)
-        del linearization
-        with_loss = linearize(model, x)
-        cotangent = output_cotangents("last", with_loss.outputs, [x.shape[1]], seed)[x.shape[1]]
-        loss_power = _gradient_power(model, with_loss, cotangent)
-    units = last.shape[-1]
+        probed, units = _with_state_in_front(model)
+        # the sequences of every probe, and once more those of the loss: one trajectory, one adjoint pass
+        linearization = linearize(probed, torch.cat([x.repeat_interleave(probes, dim=0), x]))
+        last, probing = linearization.outputs[-1], probes * len(x)
+        cotangent = torch.zeros_like(last)
+        probe = random_stream("probes", seed).standard_normal((probing, units))
+        cotangent[:probing, :units] = torch.from_numpy(probe)
+        outputs = linearization.outputs[:, probing:, -model.output_size :]
+        cotangent[probing:, -model.output_size :] = output_cotangents("last", outputs, [x.shape[1]], seed)[x.shape[1]]
+        by_group = _gradient_power(probed, linearization, cotangent)
     moduli = model.memory_moduli(x) if model.has_memory_dial else torch.zeros(0, dtype=torch.float64)
     return MemorySensitivity(
         length=x.shape[1],
         units=units,
         moduli=moduli,
-        state_power=last[::probes].double().square().mean(-1).cpu(),
-        dh_domega_power={group: power.reshape(-1, probes).mean(-1) / units for group, power in by_group.items()},
-        loss_gradient_power=loss_power,
+        state_power=last[probing:, :units].double().square().mean(-1).cpu(),
+        dh_domega_power={
+            group: power[:probing].reshape(-1, probes).mean(-1) / units
+            for group, power in by_group.items()
+            if power[:probing].any()  # what reads the state does not move it
+        },
+        loss_gradient_power={group: power[probing:] for group, power in by_group.items()},
     )
 
 
-def _state_as_output(model: Model) -> Model:
-    """The same recurrence, its parameters shared, with the whole state as its output."""
-    if not isinstance(model, Recurrence):
-        return model
+def _with_state_in_front(model: Model) -> tuple[Model, int]:
+    """The same recurrence, its parameters shared, with the state before its outputs; and how much is to be probed.
 
-    class StateOutput(type(model)):  # type: ignore[misc]
+    A model of several recurrences stays as it is: its outputs are probed.
+    """
+    if not isinstance(model, Recurrence):
+        return model, model.output_size
+
+    class WithState(type(model)):  # type: ignore[misc]
         def readout(self, s: State, u: Prepared) -> Tensor:
             ordered = {block.name: s[block.name] for block in self.state_spec if not block.is_buffer}
             lead = ordered[self.state_spec[0].name].dim() - len(self.state_spec[0].shape)
-            return as_vector(ordered, batch_dims=lead)
+            return torch.cat([as_vector(ordered, batch_dims=lead), super().readout(s, u)], dim=-1)
 
+    units = sum(block.size for block in model.state_spec if not block.is_buffer)
     probed = copy.copy(model)
-    probed.__class__ = StateOutput
-    probed.output_size = sum(block.size for block in model.state_spec if not block.is_buffer)
-    return probed
+    probed.__class__ = WithState
+    probed.output_size = units + model.output_size
+    return probed, units
 
 
 def _gradient_power(model: Model, linearization: Linearization, cotangent: Tensor) -> dict[str, Tensor]:

@@ -35,6 +35,8 @@ class ScalarLaw:
         state: h_T, ``(lambdas, samples)`` complex.
         tangent: dh_T/dλ, shaped alike.
         second_tangent: d²h_T/dλ², shaped alike.
+        features: How many samples in a row are features of one window of data.
+        blocks: Runs of windows, or samples, that are independent of each other.
     """
 
     lambdas: Complex
@@ -43,6 +45,8 @@ class ScalarLaw:
     state: Complex
     tangent: Complex
     second_tangent: Complex
+    features: int
+    blocks: int
 
 
 def scalar_law(
@@ -80,7 +84,7 @@ def scalar_law(
         done += steps
     state, tangent, second_tangent = systems.state[:, 0], systems.state[:, 1], systems.state[:, 2]
     process = Autocorrelation(driver.weights, driver.rhos)
-    return ScalarLaw(values, process, length, state, tangent, second_tangent)
+    return ScalarLaw(values, process, length, state, tangent, second_tangent, features=1, blocks=samples)
 
 
 def scalar_law_of_data(lambdas: Sequence[complex], x: Real, *, length: int, samples: int = 1024) -> ScalarLaw:
@@ -89,11 +93,12 @@ def scalar_law_of_data(lambdas: Sequence[complex], x: Real, *, length: int, samp
     Args:
         lambdas: With modulus below 1.
         x: ``(sequences, time, features)``.
-        length: T, steps of a window; windows do not overlap.
-        samples: Windows at most, evenly spread over the data.
+        length: T, steps of a window.
+        samples: Windows at most, evenly spread over the data; they overlap where the data are short.
 
     Returns:
-        Samples are windows and their features; the autocorrelation is estimated from all the data.
+        Samples are windows and, in a row, their features; blocks are as many windows as fit beside each other. The
+        autocorrelation is estimated from all the data.
 
     Raises:
         UsageError: |λ| is not below 1, or the data have no window of this length.
@@ -102,18 +107,21 @@ def scalar_law_of_data(lambdas: Sequence[complex], x: Real, *, length: int, samp
         O(T · samples · lambdas), one product.
     """
     values = np.asarray(list(lambdas), dtype=np.complex128)
-    count = x.shape[1] // length if length > 0 else 0
-    if len(values) == 0 or not (np.abs(values) < 1).all() or count == 0:
+    sequences, time, features = x.shape
+    starts = time - length + 1  # of each sequence
+    if len(values) == 0 or not (np.abs(values) < 1).all() or length < 1 or starts < 1:
         raise UsageError(
-            f"The scalar law needs values of |λ| below 1 and data of {length} steps or more, not of {x.shape[1]}."
+            f"The scalar law needs values of |λ| below 1 and data of {length} steps or more, not of {time}."
         )
-    windows = x[:, : count * length].reshape(-1, length, x.shape[-1])
-    chosen = np.linspace(0, len(windows) - 1, min(samples, len(windows))).round().astype(int)
-    columns = windows[chosen].transpose(1, 0, 2).reshape(length, -1)
+    places = np.unique(np.linspace(0, sequences * starts - 1, samples).round().astype(int))
+    which, start = np.divmod(places, starts)
+    windows = np.stack([x[w, s : s + length] for w, s in zip(which, start, strict=True)], axis=1)
     age = np.arange(length - 1, -1, -1.0)  # of each input at the last step
-    found = [_impulse_responses(value, age) @ columns for value in values]
+    found = [_impulse_responses(value, age) @ windows.reshape(length, -1) for value in values]
     state, tangent, second = np.stack(found, axis=1)
-    return ScalarLaw(values, estimate(x, length - 1), length, state, tangent, second)
+    blocks = min(len(places), sequences * (time // length))
+    process = estimate(x, length - 1)
+    return ScalarLaw(values, process, length, state, tangent, second, features=features, blocks=blocks)
 
 
 def _impulse_responses(value: complex, age: Real) -> Complex:

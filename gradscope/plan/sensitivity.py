@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,33 +19,33 @@ from gradscope.config.sensitivity import (
 )
 from gradscope.contract.model import Model
 from gradscope.errors import UsageError
-from gradscope.inputs.driven import KINDS
+from gradscope.inputs.driven import KINDS, driven_input
 from gradscope.measurements.linear_students import LINEAR_STUDENTS
 from gradscope.measurements.residual_network import RECURRENCES
 from gradscope.plan.cells import Plan, plan_cells
 from gradscope.sweep.cell import Cell, DepthCell, HessianCell, LandscapeCell, ScalarCell, SensitivityCell
 from gradscope.sweep.materials import data_of
-from gradscope.theory import stationarity_problem
+from gradscope.theory import checked_series
 
 HORIZON = 4.2  # time constants 1/(1 − λ) after which the last step's E|h'|² is within 1 % of the infinite horizon's
 UNDIALLED_STEPS = 1000
+SINGLE_PRECISION = 5e-6  # 1 − λ; its spacing there is 6e-8
 FEWEST_WINDOWS = 8  # of real data that the scalar law averages over, each with every feature
 HESSIAN_TIME_CONSTANTS, LONGEST_HESSIAN = 3, 10_000  # the paper's 300 steps at λ* = 0.99
 
 
 def plan_sensitivity(configuration: SensitivityConfiguration) -> Plan:
     """The scalar law's cell first; see :func:`~gradscope.plan.cells.plan_cells` for the architectures'."""
-    about_data: list[str] = []
     if configuration.data is not None:
-        configuration, about_data = _with_data(configuration, configuration.data)
+        configuration = _with_data(configuration, configuration.data)
     chosen = configuration.chosen_input
     label = str(configuration.data) if configuration.data else chosen.label
     lengths = configuration.lengths(LONGEST_MODEL)
-    shown = ", ".join(f"{modulus:.6g}" for modulus in configuration.lambda_)
+    _check_dtype(configuration)
+    shown = ", ".join(f"{modulus:.9g}" for modulus in configuration.lambda_)
     messages = [
         f"λ: {shown}.",
         f"Steps: {', '.join(map(str, lengths))}; {max(_scalar_lengths(configuration))} for the scalar law.",
-        *about_data,
     ]
     if configuration.depth is not None:
         messages.append(_about_depth(configuration))
@@ -52,12 +53,9 @@ def plan_sensitivity(configuration: SensitivityConfiguration) -> Plan:
         messages.append(
             f"The scalar law is left out: it is driven by {', '.join(KINDS)} or real data, not by {chosen.kind}."
         )
-    short = [f"{m:.6g}" for m, length in zip(configuration.lambda_, lengths, strict=True) if length * (1 - m) < HORIZON]
-    if short:
-        messages.append(
-            f"At λ = {', '.join(short)} the architectures' sequences are shorter than {HORIZON} time constants: their "
-            "powers there, and exponents fitted through them, fall short of the infinite horizon's."
-        )
+    messages += _about_horizon("the architectures'", configuration, lengths)
+    longest = max(_scalar_lengths(configuration))
+    messages += _about_horizon("the scalar law's", configuration, [longest] * len(lengths))
 
     without: dict[str, Model] = {}
 
@@ -113,17 +111,35 @@ def _with_dial() -> list[str]:
     return [name for name, model in small.items() if model.has_memory_dial]
 
 
-def _with_data(configuration: SensitivityConfiguration, file: Path) -> tuple[SensitivityConfiguration, list[str]]:
-    """No more steps than the data have, and what stands in the way of theory.
+def _with_data(configuration: SensitivityConfiguration, file: Path) -> SensitivityConfiguration:
+    """No more steps than the data have.
 
     Raises:
         UsageError: A constant column.
     """
     x = data_of(file)
-    x = x if x.ndim == 3 else x[None]
-    problem = stationarity_problem(x)
-    messages = [f"{file}: {problem} Theory takes stationary data for granted."] if problem else []
-    return replace(configuration, most_steps=x.shape[1]), messages
+    return replace(configuration, most_steps=checked_series(x if x.ndim == 3 else x[None]).shape[1])
+
+
+def _check_dtype(configuration: SensitivityConfiguration) -> None:
+    """Raises :class:`UsageError` for a λ whose distance to 1 single precision does not hold."""
+    nearest = configuration.lambda_[-1]
+    if configuration.dtype == "float32" and 1 - nearest < SINGLE_PRECISION:
+        raise UsageError(
+            f"λ = {nearest:.12g} is nearer to 1 than {SINGLE_PRECISION:g}, which float32 does not hold; add "
+            "--dtype float64."
+        )
+
+
+def _about_horizon(whose: str, configuration: SensitivityConfiguration, lengths: Sequence[int]) -> list[str]:
+    pairs = zip(configuration.lambda_, lengths, strict=True)
+    short = [f"{modulus:.9g}" for modulus, length in pairs if length * (1 - modulus) < HORIZON]
+    if not short:
+        return []
+    return [
+        f"At λ = {', '.join(short)} {whose} sequences are shorter than {HORIZON} time constants: powers fall short of "
+        "the infinite horizon's, and exponents are fitted over the other values of λ."
+    ]
 
 
 def _about_depth(configuration: SensitivityConfiguration) -> str:
@@ -175,8 +191,17 @@ def _landscape_cells(configuration: SensitivityConfiguration, common: Sensitivit
             **_blank(common, "landscape", lambdas=(configuration.teacher,)),
             parametrizations=configuration.parametrization,
             normalizations=configuration.normalization,
+            rho=_landscape_rho(configuration),
         ),
     )
+
+
+def _landscape_rho(configuration: SensitivityConfiguration) -> float:
+    """Of the input; white where it is none of one ρ."""
+    chosen = configuration.chosen_input
+    if configuration.data is not None or chosen.kind not in ("ar1", "constant"):
+        return 0.0
+    return driven_input(chosen.kind, **{name: float(value) for name, value in chosen.options}).rhos[0]
 
 
 def _depth_cells(configuration: SensitivityConfiguration, common: SensitivityCell) -> tuple[Cell, ...]:

@@ -17,7 +17,8 @@ def plot_landscape(table: pd.DataFrame) -> Figure:
     The legend has the learning rate above which gradient descent leaves the optimum, 2/curvature.
     """
     teacher = float(table["teacher"].iloc[0])
-    figure, axes = figure_with_axes(f"Loss of a student around its teacher, λ* = {teacher:g}")
+    rho = float(table["rho"].iloc[0])
+    figure, axes = figure_with_axes(f"Loss of a student, teacher λ* = {teacher:g}, ρ = {rho:g}")
     names = [f"{p}, γ={n}" for p, n in zip(table["parametrization"], table["normalization"], strict=True)]
     for label, look in looks(names).items():
         mine = table[[name == label for name in names]].sort_values("omega")

@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 from gradscope.report.style import Look, looks
 
 SCALAR = "scalar"
+ROOM = 1.4
+IN_A_CORNER = 10  # labels
+SMALLEST = 1e-20  # of the largest value of a theory line
 
 
 def plot_sensitivity(sensitivity: pd.DataFrame) -> Figure:
@@ -23,6 +26,7 @@ def plot_sensitivity(sensitivity: pd.DataFrame) -> Figure:
     for index, part in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), index + 1)
         _decorate(axes, "Scalar law" if part == "scalar" else "Architectures")
+        _memory_to_the_right(axes, scalar if part == "scalar" else models)
         if part == "scalar":
             _scalar(axes, scalar)
         else:
@@ -31,11 +35,18 @@ def plot_sensitivity(sensitivity: pd.DataFrame) -> Figure:
     return figure
 
 
+def _memory_to_the_right(axes: Axes, rows: pd.DataFrame) -> None:
+    """From far from 1 to close by, with room on both sides."""
+    distances = 1 - rows["achieved_lambda_modulus"].to_numpy(dtype=float)
+    distances = distances[distances > 0]
+    if len(distances):
+        axes.set_xlim(ROOM * distances.max(), distances.min() / ROOM)
+
+
 def _decorate(axes: Axes, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=11)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.invert_xaxis()
     axes.grid(visible=True, color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("1 − |λ| (memory grows to the right)")
@@ -80,11 +91,17 @@ def _line(axes: Axes, rows: pd.DataFrame, look: Look, label: str) -> None:
         label=label,
     )
     if has_theory:
-        axes.plot(x[positive], theory[positive], color=look.colour, linestyle=look.line, linewidth=1.2)
+        drawn = positive & (theory > SMALLEST * np.nanmax(theory))
+        axes.plot(x[drawn], theory[drawn], color=look.colour, linestyle=look.line, linewidth=1.2)
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(loc="upper left", frameon=False, fontsize=7)
+    """In the corner that a growing curve leaves free; below the axes where it is long."""
+    _, labels = axes.get_legend_handles_labels()
+    if len(labels) <= IN_A_CORNER:
+        axes.legend(loc="upper left", frameon=False, fontsize=7)
+    else:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False, fontsize=6)
 
 
 def plot_mitigation(sensitivity: pd.DataFrame, exponents: pd.DataFrame) -> Figure:
@@ -101,6 +118,7 @@ def plot_mitigation(sensitivity: pd.DataFrame, exponents: pd.DataFrame) -> Figur
             axes.set_title(f"{parametrization}, γ={normalization}", loc="left", fontsize=9)
             axes.set_xscale("log")
             axes.set_yscale("log")
+            _memory_to_the_right(axes, scalar)
             axes.grid(visible=True, color="0.9", linewidth=0.6)
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(labelsize=7)
@@ -109,7 +127,6 @@ def plot_mitigation(sensitivity: pd.DataFrame, exponents: pd.DataFrame) -> Figur
             axes.text(0.05, 0.82, text, transform=axes.transAxes, fontsize=8)
             if i == len(rows) - 1:
                 axes.set_xlabel("1 − |λ|", fontsize=8)
-    grid[0, 0].invert_xaxis()
     return figure
 
 

@@ -13,18 +13,22 @@ from gradscope.report.rows import NOTHING
 from gradscope.report.sentences import listed, verb
 
 STYLES = {"cursed": "red", "softened": "yellow", "mitigated": "green", "unknown": "yellow"}
-NO_DIAL = "no memory dial"
+OK, TOO_SHORT, NO_DIAL, FAR = "ok", "horizon too short", "no memory dial", "far from the limit"
+SCALAR = "scalar"
+DEVIATION = 0.5  # of exponents, worth a word
 LEGEND = (
-    "Exponents p of E ∝ (1−|λ|)^p, fitted over the sweep; theory's limit in brackets. Cursed: p of E|dh/dω|² at most "
-    "−2.5; mitigated: at least −0.5; softened: between."
+    "Exponents p of E ∝ (1−|λ|)^p, fitted where sequences are long enough; in brackets theory's limit, an "
+    "architecture's with constant gates.\nCursed: p of E|dh/dω|² at most −2.5; mitigated: at least −0.5; softened: "
+    "between."
 )
 
 
 def sensitivity_rows(summary: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Headers and one list of texts for each row of ``summary.csv``."""
-    first, last = summary["lambda_first"].min(), summary["lambda_last"].max()
+    swept = summary[summary["status"] != NO_DIAL]
+    first, last = swept["lambda_first"].min(), swept["lambda_last"].max()
     headers = ["architecture", "λ(ω)", "γ", "group", f"E h² at {first:g}", f"at {last:g}", "p"]
-    headers += [f"E|dh/dω|² at {first:g}", f"at {last:g}", "p", "verdict"]
+    headers += [f"E|dh/dω|² at {first:g}", f"at {last:g}", "÷ theory", "p", "verdict"]
     return headers, [_cells(row) for row in summary.to_dict(orient="records")]
 
 
@@ -37,9 +41,10 @@ def _cells(row: dict[Any, Any]) -> list[str]:
         row["group"],
         _power(row["state_power_first"]),
         _power(row["state_power_last"]),
-        _exponent(row["state_exponent"], math.nan, row["state_exponent_theory"]),
+        _exponent(row["state_exponent"], row["state_exponent_standard_error"], row["state_exponent_theory"]),
         _power(row["dh_domega_power_first"]),
         _power(row["dh_domega_power_last"]),
+        _power(row["dh_domega_power_ratio_last"]),
         _exponent(row["exponent"], row["exponent_standard_error"], row["exponent_theory"]),
         verdict,
     ]
@@ -77,27 +82,45 @@ def sensitivity_markdown(summary: pd.DataFrame) -> str:
 
 
 def findings(summary: pd.DataFrame) -> list[str]:
-    """What is cursed, and what mitigates it."""
-    names = [_name(row) for row in summary.to_dict(orient="records")]
-    by_verdict: dict[str, list[str]] = {}
-    for name, verdict in zip(names, summary["verdict"], strict=True):
-        by_verdict.setdefault(str(verdict), []).append(name)
-    sentences = []
-    for verdict, one, many in (
-        ("cursed", "is cursed: its sensitivity grows", "are cursed: their sensitivities grow"),
-        ("mitigated", "mitigates it", "mitigate it"),
-    ):
-        found = list(dict.fromkeys(by_verdict.get(verdict, [])))
-        if found:
-            tail = " as fast as for λ itself" if verdict == "cursed" else ""
-            sentences.append(f"{listed(found)} {verb(found, one, many)}{tail}.")
-    still = list(dict.fromkeys(summary["arch"][summary["status"] == NO_DIAL]))
-    if still:
-        sentences.append(f"{listed(still)} {verb(still, 'has', 'have')} no memory dial: measured at initialisation.")
+    """What is cursed, and what mitigates it, of what the sweep can tell; then what it cannot, and why."""
+    rows = summary.to_dict(orient="records")
+
+    def named(status: str, verdict: str | None = None) -> list[str]:
+        kept = (row for row in rows if row["status"] == status and verdict in (None, row["verdict"]))
+        return list(dict.fromkeys(_name(row) for row in kept))
+
+    sentences = [
+        f"{listed(found)} {verb(found, one, many)} {rest}."
+        for found, one, many, rest in (
+            (named(OK, "cursed"), "is cursed: it grows", "are cursed: they grow", "as fast as for λ itself"),
+            (named(OK, "mitigated"), "mitigates", "mitigate", "it"),
+            (named(TOO_SHORT), "cannot be told, with a sequence", "cannot be told, with sequences", "too short for it"),
+            (named(FAR), "is far from its limit", "are far from their limits", "at these λ, and so is theory"),
+        )
+        if found
+    ]
+    sentences += [_own_gates(row) for row in rows if row["status"] == OK and _has_own_gates(row)]
+    sentences += [_without_dial(row) for row in rows if row["status"] == NO_DIAL]
     return sentences or ["Nothing was measured over two or more values of λ, so no exponent could be fitted."]
 
 
+def _has_own_gates(row: dict[Any, Any]) -> bool:
+    return bool(row["arch"] != SCALAR and abs(row["exponent"] - row["exponent_theory"]) > DEVIATION)
+
+
+def _own_gates(row: dict[Any, Any]) -> str:
+    return (
+        f"{_name(row)} deviates from its law with constant gates: p = {row['exponent']:+.2f} "
+        f"where that has {row['exponent_theory']:+g}."
+    )
+
+
+def _without_dial(row: dict[Any, Any]) -> str:
+    modulus = f"{row['lambda_last']:.3g}"
+    return f"{row['arch']} has no memory dial: measured at initialisation, where its median |λ| is {modulus}."
+
+
 def _name(row: dict[Any, Any]) -> str:
-    if row["arch"] != "scalar":
+    if row["arch"] != SCALAR:
         return f"{row['arch']} ({row['group']})"
     return f"{row['parametrization']} with γ={row['normalization']}"

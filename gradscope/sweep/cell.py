@@ -134,11 +134,12 @@ class ScalarCell(SensitivityCell):
 
 @dataclass(frozen=True, kw_only=True)
 class LandscapeCell(SensitivityCell):
-    """The loss surface of one unit around a teacher, whose λ is ``lambdas[0]``."""
+    """The loss surface of one unit around a teacher, whose λ is ``lambdas[0]``; ρ is the input's."""
 
     has_model = False
     parametrizations: tuple[str, ...]
     normalizations: tuple[str, ...]
+    rho: float
 
 
 @dataclass(frozen=True, kw_only=True)

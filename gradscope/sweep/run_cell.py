@@ -25,7 +25,8 @@ from gradscope.sweep.gradients import failed_gradients, measure_gradients
 from gradscope.sweep.landscapes import measure_landscape
 from gradscope.sweep.materials import cell_model
 from gradscope.sweep.result import CellResult, blank_tables
-from gradscope.sweep.sensitivities import failed_sensitivity, measure_scalar_law, measure_sensitivity
+from gradscope.sweep.scalar_laws import measure_scalar_law
+from gradscope.sweep.sensitivities import failed_sensitivity, measure_sensitivity
 from gradscope.sweep.spectra import failed_spectra, measure_spectra
 
 

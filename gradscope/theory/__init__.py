@@ -1,7 +1,7 @@
 """The curse of memory in closed form: pure float64 functions of λ, the input's autocorrelation and the horizon."""
 
 from gradscope.theory.asymptotics import d2omega_exponent, domega_exponent, state_exponent
-from gradscope.theory.autocorrelation import Autocorrelation, estimate
+from gradscope.theory.autocorrelation import Autocorrelation, checked_series, estimate
 from gradscope.theory.gates import GRUPowers, LSTMPowers, gru_powers, lstm_powers
 from gradscope.theory.landscape import LandscapePoint, landscape
 from gradscope.theory.moments import Moments, moments, second_sensitivity, sensitivity, state_power
@@ -25,6 +25,7 @@ __all__ = [
     "LandscapePoint",
     "Moments",
     "Parametrization",
+    "checked_series",
     "d2omega_exponent",
     "d2omega_power",
     "domega_exponent",
