@@ -228,7 +228,8 @@ class TestDamage:
         assert (again.cases["lstm"].is_edited, again.cases["rnn"].is_edited) == (True, False)
         (verdict,) = compare_baselines(again, baseline(case()), "lstm", names=("b.json", "new"))
         assert verdict.outcome == "incomparable"
-        assert "were edited by hand (their sha256 no longer fits); accept a candidate, or write it" in verdict.sentence
+        assert "were edited by hand (their sha256 no longer fits)" in verdict.sentence
+        assert "; accept a candidate, or write it with gradscope baseline record" in verdict.sentence
         record(path, {"lstm": entry(case())}, reason="measured again")
         assert not read_baseline(path).cases["lstm"].is_edited
 

@@ -209,6 +209,7 @@ class TestAgainst:
             return cases
 
         monkeypatch.setattr(against, "measure_at", measure_at)
+        monkeypatch.setattr(against, "check_working_copy", lambda cases, case_file: None)
         return asked
 
     def test_needs_no_file(self, measurement: Measurement, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

@@ -88,23 +88,25 @@ def test_names_parameters_and_classes(pytester: pytest.Pytester) -> None:
             gradient_baseline.check(cell, lengths=[length], seeds=1, name="one")
             gradient_baseline.check(cell, lengths=[length], seeds=1, name="two", tolerance=0.1)
 
+    def test_without_a_seed(gradient_baseline):
+        gradient_baseline.check(lambda: cell(0), lengths=[5], seeds=1)
+
     def test_twice(gradient_baseline):
         gradient_baseline.check(cell, lengths=[5], seeds=1)
         gradient_baseline.check(cell, lengths=[5], seeds=1)
 """,
     )
     result = run(pytester, "--gradscope-update-missing")
-    result.assert_outcomes(passed=3, failed=1)
+    result.assert_outcomes(passed=4, failed=1)
     result.stdout.fnmatch_lines(["*test_twice was checked already in this test; tell the checks apart with name=…."])
     names = json.loads((pytester.path / BASELINE).read_text())["profiles"]["cpu-f64"]["cases"]
     more = {f"TestMore::test_lengths[[]{n}] {name}".replace("[[]", "[") for n in (5, 7) for name in ("one", "two")}
-    assert set(names) == {"test_my_cell", "test_twice"} | more
+    assert set(names) == {"test_my_cell", "test_twice", "test_without_a_seed"} | more
 
 
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("gradient_baseline.check(lambda: cell(0))", "*does not take one argument; write lambda seed: MyCell(…)."),
         ("gradient_baseline.check(lambda seed: 3)", "*it returned int."),
         ("gradient_baseline.check(cell, gate='gradient')", "*Did you mean 'gradients'?*"),
         ("gradient_baseline.check(torch.nn.Linear(2, 2))", "*input_size*"),

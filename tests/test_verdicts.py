@@ -232,8 +232,9 @@ class TestRobustTier:
         found = self.noisy(2.0, np.zeros((5, len(STEPS))))
         assert found.outcome == "noisy"
         assert "rounding alone moves" in found.sentence
-        assert exit_code([found]) == 3  # nothing could be judged
+        assert exit_code([found]) == 0  # its medians were compared, within 2.7 decades
         assert exit_code([found, verdict(case("gru"), case("gru"))]) == 0
+        assert self.noisy(2.0, np.full((5, len(STEPS)), -3.0)).outcome == "changed"
 
     def test_beside_a_quiet_statistic_it_is_no_reason_to_stop(self) -> None:
         base = case(noise=2.0)
@@ -246,7 +247,9 @@ class TestRobustTier:
 
     @pytest.mark.parametrize("noise", [math.inf, math.nan])
     def test_noise_without_bound_is_noisy(self, noise: float) -> None:
-        assert self.noisy(noise, np.zeros((5, len(STEPS)))).outcome == "noisy"
+        found = self.noisy(noise, np.zeros((5, len(STEPS))))
+        assert found.outcome == "noisy"
+        assert exit_code([found]) == 3  # nothing could be judged
 
     @pytest.mark.parametrize("seeds", [3, 5, 10])
     @pytest.mark.parametrize("noise", [0.02, 0.3, 1.5])

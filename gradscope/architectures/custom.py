@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
 import inspect
+import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -39,8 +42,8 @@ def custom_model(
     """A model from a user's class.
 
     The class has gradscope's contract, or the calling convention of ``RNNCell`` or ``LSTMCell``, or maps
-    ``(batch, length, input_size)`` to ``(batch, length, features)``. Its constructor draws from torch's global
-    generator, which is seeded for it and put back.
+    ``(batch, length, input_size)`` to ``(batch, length, features)``. Its constructor draws from global generators,
+    which are seeded for it and put back.
 
     Raises:
         UsageError: The class cannot be found, loaded or built, or has another convention.
@@ -49,8 +52,7 @@ def custom_model(
     cls = load_class(reference)
     given = dict(options)
     at = str(given.pop(AT, ""))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded_generators(seed):
         layers, size = [], input_size
         arguments = _arguments(cls, reference, given, num_layers)
         count = 1 if "num_layers" in arguments else num_layers
@@ -64,6 +66,21 @@ def custom_model(
             f"{reference} takes no num_layers, and only recurrences can be stacked; build its layers inside."
         )
     return layers[0] if len(layers) == 1 else Stack(layers)
+
+
+@contextlib.contextmanager
+def seeded_generators(seed: int) -> Iterator[None]:
+    """The global generators of torch, numpy and Python start from a seed, and are put back afterwards."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
 
 
 def as_model(module: nn.Module, *, input_size: int, hidden_size: int | None = None, at: str = "") -> Model:
@@ -92,6 +109,9 @@ def _adapted(module: nn.Module, reference: str, input_size: int, hidden_size: in
 def load_class(reference: str) -> type[nn.Module]:
     """The class that ``path/to/file.py:ClassName`` or ``package.module:ClassName`` names.
 
+    A file finds the modules beside it, and those of its package; a package is looked for in the current folder and its
+    ``src`` first, as ``python -m`` does.
+
     Raises:
         UsageError: It cannot be found, or is no module.
         UnknownName: No such class; names the nearest.
@@ -110,6 +130,9 @@ def load_class(reference: str) -> type[nn.Module]:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"There is no file {path}.")
+    if (path.parent / "__init__.py").is_file():
+        return _load_package(_dotted(path.resolve()))
+    make_importable(path.resolve().parent)
     source = path.read_bytes()
     name = f"gradscope_user_{hashlib.sha256(str(path.resolve()).encode() + source).hexdigest()[:12]}"
     if name in sys.modules:
@@ -124,16 +147,33 @@ def _load_file(path: Path) -> ModuleType:
     except SyntaxError as error:
         del sys.modules[name]
         raise UsageError(f"{path} has a syntax error in line {error.lineno}: {error.msg}.") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}.") from error
     return module
 
 
+def _dotted(path: Path) -> str:
+    """The name of a file of a package, whose folder is made importable."""
+    parts, folder = [path.stem], path.parent
+    while (folder / "__init__.py").is_file():
+        parts, folder = [folder.name, *parts], folder.parent
+    make_importable(folder)
+    return ".".join(parts)
+
+
+def make_importable(folder: Path) -> None:
+    """Puts a folder, and the ``src`` in it, in front of where Python looks for modules."""
+    for place in (folder / "src", folder):
+        if place.is_dir() and str(place) not in sys.path:
+            sys.path.insert(0, str(place))
+
+
 def _load_package(name: str) -> ModuleType:
+    make_importable(Path.cwd())
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"The module {name} cannot be imported: {type(error).__name__}: {error}.") from error
 
 
@@ -201,6 +241,6 @@ def _build(
         return cls(**filled)
     except UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         shown = ", ".join(f"{name}={value}" for name, value in filled.items() if name != "initializer")
         raise UsageError(f"{reference} cannot be built with ({shown}): {type(error).__name__}: {error}.") from error

@@ -113,7 +113,10 @@ def accept(
     checked_reason(reason)
     messages = Messages(quiet=quiet)
     path = baseline or candidate.parent / BASELINE_NAME
-    taken = accept_entries(path, read_baseline(candidate), case, reason=reason, force=force)
+    found = read_baseline(candidate)
+    taken = accept_entries(path, found, case, reason=reason, force=force)
+    for name, why in found.failed.items():
+        typer.echo(f"gradscope: {name} was not accepted: it failed when it was measured: {why}", err=True)
     _tell(taken, path, messages)
     return DONE
 

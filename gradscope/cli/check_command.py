@@ -104,17 +104,13 @@ def _check(
     format_: str,
     messages: Messages,
 ) -> int:
-    from gradscope.regression.baseline import candidate_of
+    from gradscope.regression.baseline import Baseline, candidate_of
     from gradscope.regression.baseline_file import MissingBaseline, write_baseline
     from gradscope.regression.compare import compare_cases
     from gradscope.regression.environment import environment_stamp
     from gradscope.regression.verdict import exit_code
 
-    problem: GradscopeError | None = None
-    if against is not None:
-        base = _base_at(against, case_file, selected, messages)
-    else:
-        base, problem = _base_of(base_path)
+    base, problem = _base_of(base_path) if against is None else (Baseline(), None)
     if isinstance(problem, MissingBaseline):
         messages.say(str(problem))
     measured = measured_cases(selected, messages)
@@ -123,6 +119,8 @@ def _check(
     messages.say(f"Wrote {candidate_path}.")
     if problem is not None and not isinstance(problem, MissingBaseline):
         raise problem
+    if against is not None:
+        base = _base_at(against, case_file, selected, messages)
     base_name = against or str(base_path)
     verdicts = compare_cases(
         base.cases,
@@ -133,6 +131,9 @@ def _check(
         failed_at_base=base.failed if against else {},
         base_name=base_name,
         case_file=case_file.path.name,
+        advice=f"compare with a baseline instead, or leave it out with --case until it is part of {against}"
+        if against
+        else None,
     )
     print_verdicts(verdicts, format_, base_name, case_file.path, messages)
     return exit_code(verdicts)
@@ -154,10 +155,11 @@ def _base_of(path: Path) -> tuple[Baseline, GradscopeError | None]:
 
 def _base_at(revision: str, case_file: CaseFile, selected: tuple[Case, ...], messages: Messages) -> Baseline:
     """The same cases with another revision's code."""
-    from gradscope.regression.against import measure_at
+    from gradscope.regression.against import check_working_copy, measure_at
     from gradscope.regression.baseline import candidate_of
     from gradscope.regression.environment import environment_stamp
 
+    check_working_copy(selected, case_file.path)
     messages.say(f"Measuring the code at {revision}.")
     names = [one.name for one in selected]
     measured = measure_at(revision, case_file.path, Path.cwd(), names)

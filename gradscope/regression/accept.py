@@ -41,7 +41,8 @@ def accept(path: Path, candidate: Baseline, pattern: str | None, *, reason: str,
         force: Take shifts of any size.
 
     Raises:
-        UsageError: No reason, a case that was edited or is not a number, or a shift over 0.3 decades without ``force``.
+        UsageError: No reason, a case of the candidate that was edited or is not a number; without ``force`` a shift
+            over 0.3 decades, or a case of the baseline that was edited.
         UnknownName: The pattern means no case of the candidate.
     """
     entries = _acceptable(candidate, pattern)
@@ -50,6 +51,12 @@ def accept(path: Path, candidate: Baseline, pattern: str | None, *, reason: str,
     def taken(baseline: Baseline) -> Baseline:
         shifts.clear()
         shifts.update(_shifts(baseline, entries, skip_equal=True))
+        edited = [name for name in shifts if name in baseline.cases and baseline.cases[name].is_edited]
+        if edited and not force:
+            raise UsageError(
+                f"{edited[0]} of the baseline was edited by hand (its sha256 no longer fits), so there is no telling "
+                "how far it has moved; restore it from version control, or repeat the command with --force."
+            )
         far = {name: shift for name, shift in shifts.items() if shift is not None and shift > LARGEST_SHIFT_DECADES}
         if far and not force:
             worst = max(far, key=lambda name: far[name])

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from gradscope.config.cases import Case, read_cases
 from gradscope.errors import UsageError
+from gradscope.regression.measure_worktree import check_loaded
 from gradscope.regression.numbers import CaseNumbers, FailedCase
 from gradscope.regression.plain_case import read_case
 from gradscope.regression.worktree import SOURCE_FOLDERS, is_source, own_gradscope, repository_of, worktree
@@ -58,6 +59,17 @@ def measure_at(
         start = _counterpart(folder.resolve(), repository, tree)
         answer = _answer(revision, start, [start, counterpart], tree, repository, asked, answered)
     return tuple(_read(case.name, answer, revision, tree) for case in cases)
+
+
+def check_working_copy(cases: Iterable[Case], case_file: Path) -> None:
+    """What is compared with another revision is the repository's own code, not a copy that is installed somewhere.
+
+    Raises:
+        UsageError: A user's class was loaded from elsewhere, or there is no repository.
+    """
+    repository = repository_of(case_file.resolve().parent)
+    for case in cases:
+        check_loaded(case, repository, "the working copy")
 
 
 def _check_inside(case: Case, repository: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
 import shutil
@@ -70,6 +71,8 @@ def locked(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[N
                 time.sleep(PAUSE_SECONDS)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}; name another file.") from None
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # of a process that was killed
+        part.unlink(missing_ok=True)
     try:
         yield
     finally:

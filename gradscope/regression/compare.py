@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from gradscope.regression.baseline import Baseline, Entry
 from gradscope.regression.choice import chosen
 from gradscope.regression.environment import Environment, environment_differences
-from gradscope.regression.numbers import CaseNumbers, FailedCase, Statistic
+from gradscope.regression.numbers import WEIGHT_GRADIENTS, CaseNumbers, FailedCase, Statistic
 from gradscope.regression.sentences import changed_sentence, definition_differences, noisy_sentence, ok_sentence
 from gradscope.regression.verdict import CaseVerdict, Cause, Kind, StatisticVerdict
 
@@ -50,6 +51,7 @@ def compare_cases(
     failed_at_base: Mapping[str, str] | None = None,
     base_name: str = "the baseline",
     case_file: str = "the case file",
+    advice: str | None = None,
 ) -> tuple[CaseVerdict, ...]:
     """A verdict on every case of either side.
 
@@ -62,6 +64,7 @@ def compare_cases(
         failed_at_base: Cases that could not be measured there, with the reason.
         base_name: What the base is called in sentences.
         case_file: What the list of cases is called in sentences.
+        advice: What to do about a case that cannot be compared; by default to record it.
     """
     own = tolerances or {}
     failed = failed_at_base or {}
@@ -82,7 +85,9 @@ def compare_cases(
         for name in expected
         if name in base and name not in known
     ]
-    return tuple(verdicts)
+    if advice is None:
+        return tuple(verdicts)
+    return tuple(replace(one, sentence=one.sentence.replace(record_advice(one.name), advice)) for one in verdicts)
 
 
 def compare_baselines(
@@ -98,7 +103,7 @@ def compare_baselines(
     for name in both:
         entry = new.cases.get(name)
         if entry is not None and entry.is_edited:
-            verdicts.append(_edited(name, names[1]))
+            verdicts.append(_edited(name, names[1], None))
         elif entry is not None:
             verdicts.append(_verdict(old.cases.get(name), entry.numbers, entry.environment, None, names[0]))
         elif name in new.failed:
@@ -122,9 +127,16 @@ def compare_case(
     unusable = _unusable(base, new, environment)
     if unusable is not None:
         return unusable
+    verdict = _compared(base, new, tolerance_decades, environment)
+    return replace(verdict, sentence=verdict.sentence + _left_out(base, new))
+
+
+def _compared(
+    base: CaseNumbers, new: CaseNumbers, tolerance_decades: float | None, environment: tuple[str, ...]
+) -> CaseVerdict:
     statistics = tuple(
-        compare_statistic(name, base.statistics[name], statistic, new.seeds, tolerance_decades)
-        for name, statistic in new.statistics.items()
+        compare_statistic(name, base.statistics[name], new.statistics[name], new.seeds, tolerance_decades)
+        for name in _common(base, new)
     )
     decisive = _decisive(statistics)
     if decisive.outcome == "changed":
@@ -144,7 +156,7 @@ def max_shift_decades(base: CaseNumbers, new: CaseNumbers) -> float | None:
     """The largest difference over all statistics, seeds and steps; None where the two are not comparable."""
     if _unusable(base, new, ()) is not None:
         return None
-    shifts = [np.abs(differences(base.statistics[name], new.statistics[name])) for name in new.statistics]
+    shifts = [np.abs(differences(base.statistics[name], new.statistics[name])) for name in _common(base, new)]
     return float(max(shift.max() for shift in shifts))
 
 
@@ -309,17 +321,18 @@ def _verdict(
             f"{new.name}: {base_name} does not have it; {record_advice(new.name)}.",
         )
     if base.is_edited:
-        return _edited(new.name, base_name)
+        return _edited(new.name, base_name, _why_incomparable(base.numbers, new))
     moved = environment_differences(base.environment, environment)
     return compare_case(base.numbers, new, tolerance_decades=tolerance, environment=moved)
 
 
-def _edited(name: str, where: str) -> CaseVerdict:
+def _edited(name: str, where: str, reason: str | None) -> CaseVerdict:
+    seen = f", and {reason}" if reason else ""
     return CaseVerdict(
         name,
         "incomparable",
-        f"{name}: its numbers in {where} were edited by hand (their sha256 no longer fits); accept a candidate, or "
-        f"{record_advice(name)}.",
+        f"{name}: its numbers in {where} were edited by hand (their sha256 no longer fits){seen}; accept a candidate, "
+        f"or {record_advice(name)}.",
     )
 
 
@@ -358,15 +371,17 @@ def _why_incomparable(base: CaseNumbers, new: CaseNumbers) -> str | None:
         return f"the seeds were {_listed(base.seeds)} and are {_listed(new.seeds)}"
     if base.stream_hash != new.stream_hash:
         return "the raw random numbers differ, so weights and inputs are other draws"
-    lost = [name for name in base.statistics if name not in new.statistics]
+    lost, added = _one_sided(base, new)
+    if new.is_own:  # parameters are code under test: they come, go and change their names
+        lost, added = ([name for name in names if WEIGHT_GRADIENTS not in name] for names in (lost, added))
     if lost:
         return f"this measurement no longer has {_listed(lost)}"
-    added = [name for name in new.statistics if name not in base.statistics]
     if added:
         return f"the baseline has no {_listed(added)}"
-    if not new.statistics:
+    if not _common(base, new):
         return "it has no statistic to compare"
-    for name, statistic in base.statistics.items():
+    for name in _common(base, new):
+        statistic = base.statistics[name]
         if statistic.steps != new.statistics[name].steps:
             return f"{name} was taken at other steps"
         if statistic.values.shape != new.statistics[name].values.shape:
@@ -374,6 +389,23 @@ def _why_incomparable(base: CaseNumbers, new: CaseNumbers) -> str | None:
         if np.isnan(statistic.values).any():
             return f"{name} of the baseline is not a number (NaN), with which nothing can be compared"
     return None
+
+
+def _common(base: CaseNumbers, new: CaseNumbers) -> list[str]:
+    return [name for name in new.statistics if name in base.statistics]
+
+
+def _one_sided(base: CaseNumbers, new: CaseNumbers) -> tuple[list[str], list[str]]:
+    """Statistics that base alone has, and those that new alone has."""
+    lost = [name for name in base.statistics if name not in new.statistics]
+    return lost, [name for name in new.statistics if name not in base.statistics]
+
+
+def _left_out(base: CaseNumbers, new: CaseNumbers) -> str:
+    """Of a user's own module: parameters of one side, which nothing can be compared with."""
+    lost, added = ([name.rpartition(" ")[2] for name in names] for names in _one_sided(base, new))
+    gone = [f"without {_listed(lost)}" if lost else "", f"with {_listed(added)}" if added else ""]
+    return f" Its parameters are others: now {' and '.join(filter(None, gone))}." if lost or added else ""
 
 
 def _listed(items: Sequence[object]) -> str:

@@ -11,12 +11,13 @@ from gradscope.errors import GradscopeError
 from gradscope.regression.accept import accept
 from gradscope.regression.baseline import Baseline, candidate_of
 from gradscope.regression.baseline_file import MissingBaseline, read_baseline
-from gradscope.regression.compare import compare_cases, record_advice
+from gradscope.regression.compare import compare_cases
 from gradscope.regression.environment import environment_stamp
 from gradscope.regression.measure import measure_model
 from gradscope.regression.numbers import CaseNumbers
 
 FOLDER = "gradscope-baselines"
+UPDATE = "write it with pytest --gradscope-update"
 WRITTEN, VERDICT = "gradscope_written", "gradscope_verdict"
 
 
@@ -98,7 +99,7 @@ class GradientBaseline:
             )
             problem = self._problem(numbers, tolerance)
         except GradscopeError as error:
-            problem = str(error)
+            problem = str(error).replace("gradscope baseline record", "pytest --gradscope-update")
         if problem:
             self._fail(problem)
 
@@ -115,13 +116,13 @@ class GradientBaseline:
             environment=environment_stamp(),
             tolerances={numbers.name: tolerance},
             base_name=str(self.path),
+            advice=UPDATE,
         )
         self._tell(VERDICT, verdict.sentence)
         if verdict.outcome == "ok" or (verdict.outcome == "noisy" and verdict.was_compared):
             return ""
-        sentence = verdict.sentence.replace(record_advice(numbers.name), "write it with pytest --gradscope-update")
         meant = " If that is meant: pytest --gradscope-update." if verdict.outcome == "changed" else ""
-        return sentence + meant
+        return verdict.sentence + meant
 
     def _baseline(self) -> Baseline:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import torch
 from torch import nn
 
 from gradscope.architectures.build import build
+from gradscope.architectures.custom import load_class, make_importable
 from gradscope.config.cases import Case, input_features
 from gradscope.config.run import read_settings
 from gradscope.config.settings import CASE
 from gradscope.config.values import seed_number, whole_number
 from gradscope.contract.model import Model
-from gradscope.errors import GradscopeError
+from gradscope.errors import GradscopeError, UsageError
 from gradscope.regression.case_numbers import case_numbers
 from gradscope.regression.conditions import reference_conditions
 from gradscope.regression.numbers import CaseNumbers, FailedCase
@@ -67,12 +69,18 @@ def measure_case(case: Case) -> CaseNumbers | FailedCase:
         batch=case.batch,
         loss=case.loss,
     )
-    expected = Exception if case.is_own else (GradscopeError, torch.OutOfMemoryError, MemoryError)
+    expected = (Exception, SystemExit) if case.is_own else (GradscopeError, torch.OutOfMemoryError, MemoryError)
+    if case.is_own:
+        make_importable(case.folder)
+        with contextlib.suppress(UsageError):  # what a module changes when it is imported does not depend on the case
+            load_class(case.architecture.name)
     try:
         with reference_conditions():
             return case_numbers(case.name, subject, case.seed_numbers, settings, is_own=case.is_own)
     except expected as error:
-        return FailedCase(case.name, " ".join(str(error).split()) or type(error).__name__)
+        said = " ".join(str(error).split())
+        ended = f"it ended the process (SystemExit: {said})" if isinstance(error, SystemExit) else said
+        return FailedCase(case.name, ended or type(error).__name__)
 
 
 def measure_model(

@@ -40,7 +40,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
             failed[table["name"]] = str(error).removeprefix(f"{FILE}, case 1: ")
     try:
         for case in cases:
-            _check_loaded(case, tree)
+            check_loaded(case, tree, "the revision")
         measured = measure_cases(cases)
         _check_everything_loaded(tree, repository)
     except UsageError as error:
@@ -52,8 +52,8 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_loaded(case: Case, tree: Path) -> None:
-    """Loads the module of a user's class and raises :class:`UsageError` unless it lies in the worktree."""
+def check_loaded(case: Case, tree: Path, what: str) -> None:
+    """Loads the module of a user's class and raises :class:`UsageError` unless it lies in a tree, called ``what``."""
     if not case.is_own:
         return
     with contextlib.suppress(UsageError):  # what is no class here fails as a case, with its own sentence
@@ -63,10 +63,10 @@ def _check_loaded(case: Case, tree: Path) -> None:
     place = getattr(loaded, "__file__", None) if loaded is not None else case.own_file
     if loaded is None and case.own_file is None:
         return
-    if place is None or not Path(place).resolve().is_relative_to(tree):
+    if place is None or not is_source(Path(place).resolve(), tree):
         raise UsageError(
-            f"{case.name}: the module {module} was loaded from {place or 'nowhere'}, which is not part of the "
-            "revision; name its file, or put its source folder first on PYTHONPATH."
+            f"{case.name}: the module {module} was loaded from {place or 'nowhere'}, which is not part of {what}; name "
+            "its file, or put its source folder first on PYTHONPATH."
         )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+WEIGHT_GRADIENTS = "log10_weight_gradient_norm"  # what the names of statistics of parameters hold
+
 
 @dataclass(frozen=True)
 class Statistic:

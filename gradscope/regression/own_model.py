@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gradscope.architectures.build import build
-from gradscope.architectures.custom import as_model
+from gradscope.architectures.custom import as_model, seeded_generators
 from gradscope.contract.model import Model
 from gradscope.errors import UsageError
 
@@ -21,8 +21,8 @@ def own_model(given: nn.Module | Callable[[int], nn.Module], seed: int, input_si
     """A model in float64 on the CPU that nobody else holds.
 
     Args:
-        given: A module, which is copied, or a function from a seed to one. It is called with torch's global generator
-            seeded, and put back afterwards.
+        given: A module, which is copied, or a function that makes one, from a seed or from nothing. It is called with
+            the global generators of torch, numpy and Python seeded, which are put back afterwards.
         seed: The seed.
         input_size: Features of the input; what the module says by default.
 
@@ -55,23 +55,24 @@ def _copied(module: nn.Module) -> nn.Module:
 
 
 def _made(make: Callable[[int], nn.Module], seed: int) -> nn.Module:
-    try:
-        inspect.signature(make).bind(seed)
-    except TypeError:
-        raise UsageError(
-            "A function from a seed to a torch.nn.Module should be given, but this one does not take one argument; "
-            "write lambda seed: MyCell(…)."
-        ) from None
-    except ValueError:  # a callable without a signature, written in C
-        pass
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = make(seed)
+    with seeded_generators(seed):
+        module = make(seed) if _takes(make, seed) else make()  # type: ignore[call-arg]
     if not isinstance(module, nn.Module):
         raise UsageError(
             f"A function from a seed to a torch.nn.Module should be given, but it returned {type(module).__name__}."
         )
     return module
+
+
+def _takes(make: Callable[..., object], *arguments: object) -> bool:
+    """Whether a function can be called like this; one without a signature, written in C, is taken to."""
+    try:
+        inspect.signature(make).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def _torch_recurrence(module: nn.Module) -> Model | None:

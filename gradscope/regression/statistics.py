@@ -15,6 +15,7 @@ from gradscope.measurements.gradient_norms import gradient_norms
 from gradscope.measurements.losses import Loss
 from gradscope.measurements.results import GradientNorms
 from gradscope.measurements.summary import decades_per_step
+from gradscope.regression.numbers import WEIGHT_GRADIENTS
 
 KNOTS = 16  # steps of each length at which a norm is kept
 SHORTEST_SLOPE = 3  # a slope over lags from 1 on needs two of them
@@ -74,7 +75,10 @@ def gradient_statistics(
     if weights:
         for name, norms in result.log10_weight_gradient_norm.items():
             value = mean_of_samples(norms[lengths.index(longest)].numpy())
-            found[f"T={longest} log10_weight_gradient_norm {name}"] = Numbers(value.reshape(1))
+            found[f"T={longest} {WEIGHT_GRADIENTS} {name}"] = Numbers(value.reshape(1))
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and name not in result.log10_weight_gradient_norm:  # the loss does not reach it
+                found[f"T={longest} {WEIGHT_GRADIENTS} {name}"] = Numbers(np.array([-math.inf]))
     return found
 
 

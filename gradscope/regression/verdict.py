@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -83,8 +84,8 @@ class CaseVerdict:
 
     @property
     def was_compared(self) -> bool:
-        """Whether at least one statistic could be judged."""
-        return any(statistic.outcome != "noisy" for statistic in self.statistics)
+        """Whether at least one statistic was judged, if only within a wide tolerance."""
+        return any(math.isfinite(statistic.tolerance_decades) for statistic in self.statistics)
 
 
 def exit_code(verdicts: Sequence[CaseVerdict]) -> int:
