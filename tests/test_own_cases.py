@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import random
 import subprocess
@@ -77,6 +78,16 @@ def test_code_that_ends_the_process_fails_its_case(where: str, folder: Path, cap
 def test_a_file_finds_the_modules_beside_it(folder: Path, capsys: Captured) -> None:
     (folder / "only_here_helper.py").write_text("SCALE = 0.4\n")
     recorded(folder, capsys, ("from torch import nn", "from torch import nn\nfrom only_here_helper import SCALE"))
+
+
+def test_a_file_hides_no_module_of_anybody_else(folder: Path, capsys: Captured) -> None:
+    (folder / "only_here_first.py").write_text("raise RuntimeError\n")
+    (folder / "colorsys.py").write_text("raise RuntimeError\n")  # of the standard library, and not imported yet
+    recorded(folder, capsys)
+    assert str(folder) in sys.path
+    assert sys.path.index(str(folder)) == len(sys.path) - 1
+    sys.modules.pop("colorsys", None)
+    assert importlib.import_module("colorsys").rgb_to_hsv
 
 
 @pytest.mark.parametrize(

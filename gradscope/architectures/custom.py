@@ -106,18 +106,22 @@ def _adapted(module: nn.Module, reference: str, input_size: int, hidden_size: in
     return SequenceAdapter(module, input_size, reference, tuple(name for name in at.split("+") if name))
 
 
-def load_class(reference: str) -> type[nn.Module]:
+def load_class(reference: str, folder: Path | None = None) -> type[nn.Module]:
     """The class that ``path/to/file.py:ClassName`` or ``package.module:ClassName`` names.
 
-    A file finds the modules beside it, and those of its package; a package is looked for in the current folder and its
-    ``src`` first, as ``python -m`` does.
+    A file finds the modules beside it, and those of its package. A package is looked for in ``folder`` and the current
+    folder, and in the ``src`` of each, before anywhere else.
 
     Raises:
         UsageError: It cannot be found, or is no module.
         UnknownName: No such class; names the nearest.
     """
     place, _, name = reference.rpartition(":")
-    module = _load_file(Path(place)) if place.endswith(".py") or "/" in place else _load_package(place)
+    if place.endswith(".py") or "/" in place:
+        module = _load_file(Path(place))
+    else:
+        folders = [folder.resolve()] if folder is not None else []
+        module = _load_package(place, *(part for home in (*folders, Path.cwd()) for part in (home, home / "src")))
     known = [n for n, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)]
     found = getattr(module, name, None)
     if found is None:
@@ -131,8 +135,8 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"There is no file {path}.")
     if (path.parent / "__init__.py").is_file():
-        return _load_package(_dotted(path.resolve()))
-    make_importable(path.resolve().parent)
+        top, name = _package_of(path.resolve())
+        return _load_package(name, top)
     source = path.read_bytes()
     name = f"gradscope_user_{hashlib.sha256(str(path.resolve()).encode() + source).hexdigest()[:12]}"
     if name in sys.modules:
@@ -143,7 +147,8 @@ def _load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with _first_on_path(path.resolve().parent):
+            spec.loader.exec_module(module)
     except SyntaxError as error:
         del sys.modules[name]
         raise UsageError(f"{path} has a syntax error in line {error.lineno}: {error.msg}.") from None
@@ -153,28 +158,34 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-def _dotted(path: Path) -> str:
-    """The name of a file of a package, whose folder is made importable."""
+def _package_of(path: Path) -> tuple[Path, str]:
+    """The folder that the outermost package of a file lies in, and the file's name from there."""
     parts, folder = [path.stem], path.parent
     while (folder / "__init__.py").is_file():
         parts, folder = [folder.name, *parts], folder.parent
-    make_importable(folder)
-    return ".".join(parts)
+    return folder, ".".join(parts)
 
 
-def make_importable(folder: Path) -> None:
-    """Puts a folder, and the ``src`` in it, in front of where Python looks for modules."""
-    for place in (folder / "src", folder):
-        if place.is_dir() and str(place) not in sys.path:
-            sys.path.insert(0, str(place))
-
-
-def _load_package(name: str) -> ModuleType:
-    make_importable(Path.cwd())
+def _load_package(name: str, *folders: Path) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        with _first_on_path(*folders):
+            return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise UsageError(f"The module {name} cannot be imported: {type(error).__name__}: {error}.") from error
+
+
+@contextlib.contextmanager
+def _first_on_path(*folders: Path) -> Iterator[None]:
+    """Where Python looks for modules first; afterwards last, so that a user's file hides nobody else's module."""
+    places = [str(folder) for folder in folders if folder.is_dir()]
+    sys.path[:0] = places
+    try:
+        yield
+    finally:
+        for place in places:
+            with contextlib.suppress(ValueError):  # the user's code may have changed it as well
+                sys.path.remove(place)
+        sys.path += [place for place in places if place not in sys.path]
 
 
 def _arguments(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gradscope.architectures.build import build
-from gradscope.architectures.custom import load_class, make_importable
+from gradscope.architectures.custom import load_class
 from gradscope.config.cases import Case, input_features
 from gradscope.config.run import read_settings
 from gradscope.config.settings import CASE
@@ -71,9 +71,8 @@ def measure_case(case: Case) -> CaseNumbers | FailedCase:
     )
     expected = (Exception, SystemExit) if case.is_own else (GradscopeError, torch.OutOfMemoryError, MemoryError)
     if case.is_own:
-        make_importable(case.folder)
         with contextlib.suppress(UsageError):  # what a module changes when it is imported does not depend on the case
-            load_class(case.architecture.name)
+            load_class(case.architecture.name, case.folder)
     try:
         with reference_conditions():
             return case_numbers(case.name, subject, case.seed_numbers, settings, is_own=case.is_own)

@@ -57,7 +57,7 @@ def check_loaded(case: Case, tree: Path, what: str) -> None:
     if not case.is_own:
         return
     with contextlib.suppress(UsageError):  # what is no class here fails as a case, with its own sentence
-        load_class(case.architecture.name)
+        load_class(case.architecture.name, case.folder)
     module = case.architecture.name.rpartition(":")[0]
     loaded = sys.modules.get(module) if case.own_file is None else None
     place = getattr(loaded, "__file__", None) if loaded is not None else case.own_file
