@@ -216,3 +216,26 @@ def test_a_cell_whose_state_may_be_left_out(folder: Path, capsys: Captured) -> N
     )
     document = json.loads((folder / "gradscope-baseline.json").read_text())
     assert "T=30 log10_norm h" in document["profiles"]["cpu-f64"]["cases"]["mine"]["statistics"]
+
+
+def test_another_revision_of_a_helper_beside_a_file_that_hides_the_standard_library(
+    folder: Path, capsys: Captured
+) -> None:
+    (folder / "statistics.py").write_text("raise RuntimeError('the wrong one')\n")
+    helper = folder / "only_here_scale.py"
+    helper.write_text("SCALE = 0.4\n")
+    edited(
+        folder,
+        ("import torch\n", "import torch\nfrom only_here_scale import SCALE\n"),
+        ("wh = nn.Parameter(0.4", "wh = nn.Parameter(SCALE"),
+    )
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@y.z"]
+    for words in (["init", "-q", "."], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *words], check=True)
+    assert run(["check", "--against", "HEAD", "--quiet"]) == 0
+    helper.write_text("SCALE = 0.3\n")
+    sys.modules.pop("only_here_scale")
+    for name in [name for name in sys.modules if name.startswith("gradscope_user")]:
+        del sys.modules[name]
+    assert run(["check", "--against", "HEAD", "--quiet"]) == 1
+    assert "mine: gradients" in capsys.readouterr().out

@@ -44,6 +44,8 @@ def measure_at(
         _check_inside(case, repository)
     with worktree(repository, revision) as tree, tempfile.TemporaryDirectory(prefix="gradscope-against-") as exchange:
         counterpart = tree / home.relative_to(repository)
+        start = _counterpart(folder.resolve(), repository, tree)
+        sources = [start, counterpart, *(tree / part for part in SOURCE_FOLDERS), *_mapped(sys.path, repository, tree)]
         asked, answered = Path(exchange) / "asked.json", Path(exchange) / "answered.json"
         asked.write_text(
             json.dumps(
@@ -51,13 +53,13 @@ def measure_at(
                     "tree": str(tree),
                     "repository": str(repository),
                     "folder": str(counterpart),
+                    "path": list(dict.fromkeys(map(str, sources))),
                     "cases": [case.as_table() for case in cases],
                 }
             ),
             encoding="utf-8",
         )
-        start = _counterpart(folder.resolve(), repository, tree)
-        answer = _answer(revision, start, [start, counterpart], tree, repository, asked, answered)
+        answer = _answer(revision, start, tree, repository, asked, answered)
     return tuple(_read(case.name, answer, revision, tree) for case in cases)
 
 
@@ -87,20 +89,21 @@ def _counterpart(folder: Path, repository: Path, tree: Path) -> Path:
     return tree
 
 
-def _answer(
-    revision: str, start: Path, folders: list[Path], tree: Path, repository: Path, asked: Path, answered: Path
-) -> dict[str, Any]:
+def _answer(revision: str, start: Path, tree: Path, repository: Path, asked: Path, answered: Path) -> dict[str, Any]:
     own = own_gradscope(tree)
     if own is not None and not (own / "regression/measure_worktree.py").is_file():
         raise UsageError(
             f"The gradscope at {revision} has no regression checks yet, so its architectures cannot be measured; "
             "compare with a later revision, or with a baseline."
         )
-    path = [*folders, *(tree / part for part in SOURCE_FOLDERS), *_mapped(repository, tree)]
+    given = [Path(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    inside = list(_mapped(map(str, given), repository, tree))
+    path = [own.parent] if own is not None else []
+    path += [*inside, *(entry for entry in given if not is_source(entry.resolve(), repository))]
     if own is None:
         path += _installed()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(map(str, path)))}
-    command = [sys.executable, "-m", "gradscope.regression.measure_worktree", str(asked), str(answered)]
+    command = [sys.executable, "-P", "-m", "gradscope.regression.measure_worktree", str(asked), str(answered)]
     done = subprocess.run(command, cwd=start, env=environment, capture_output=True, text=True, check=False)
     if not answered.exists():
         said = done.stderr.strip().splitlines()
@@ -114,15 +117,12 @@ def _answer(
     return answer
 
 
-def _mapped(repository: Path, tree: Path) -> Iterator[Path]:
-    """What this process has on its path and in PYTHONPATH; folders of the repository in their other revision."""
-    outside = {Path(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry}
-    for entry in (Path(text) for text in sys.path if text):
-        place = entry.resolve()
+def _mapped(path: Iterable[str], repository: Path, tree: Path) -> Iterator[Path]:
+    """Of a path to modules, the repository's own folders in their other revision."""
+    for entry in filter(None, path):
+        place = Path(entry).resolve()
         if is_source(place, repository):
             yield tree / place.relative_to(repository)
-        elif entry in outside:
-            yield entry
 
 
 def _installed() -> list[Path]:

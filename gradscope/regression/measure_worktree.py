@@ -28,7 +28,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         asked: ``tree``, the worktree; ``repository``, whose other revision it is; ``folder``, where relative paths of
-            cases start; and ``cases``, tables as in a case file.
+            cases start; and ``cases``, tables as in a case file; ``path``, folders with modules of the revision.
     """
     tree, repository, folder = (Path(asked[key]) for key in ("tree", "repository", "folder"))
     failed: dict[str, str] = {}
@@ -88,7 +88,13 @@ def _check_everything_loaded(tree: Path, repository: Path) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Reads and writes the two files."""
     asked, answered = (Path(argument) for argument in arguments)
-    found = answer(json.loads(asked.read_text(encoding="utf-8")))
+    question = json.loads(asked.read_text(encoding="utf-8"))
+    installed = [
+        index for index, entry in enumerate(sys.path) if Path(entry).name in ("site-packages", "dist-packages")
+    ]
+    at = min(installed, default=len(sys.path))  # behind the standard library, before what is installed
+    sys.path[at:at] = question["path"]
+    found = answer(question)
     answered.write_text(json.dumps(found), encoding="utf-8")
 
 
