@@ -234,8 +234,52 @@ def test_another_revision_of_a_helper_beside_a_file_that_hides_the_standard_libr
         subprocess.run([*git, *words], check=True)
     assert run(["check", "--against", "HEAD", "--quiet"]) == 0
     helper.write_text("SCALE = 0.3\n")
-    sys.modules.pop("only_here_scale")
     for name in [name for name in sys.modules if name.startswith("gradscope_user")]:
         del sys.modules[name]
     assert run(["check", "--against", "HEAD", "--quiet"]) == 1
     assert "mine: gradients" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("package", [False, True])
+def test_two_folders_may_have_modules_of_the_same_names(package: bool, folder: Path, capsys: Captured) -> None:
+    importing = "from .only_here_same" if package else "from only_here_same"
+    for name in ("a", "b"):
+        place = folder / name / "only_here_models"
+        place.mkdir(parents=True)
+        (place / "only_here_same.py").write_text("SCALE = 0.4\n")
+        text = CELL.replace("import torch\n", f"import torch\n{importing} import SCALE\n", 1)
+        (place / "cell.py").write_text(text.replace("wh = nn.Parameter(0.4", "wh = nn.Parameter(SCALE"))
+        if package:
+            (place / "__init__.py").touch()
+    first, second = (f"{name}/only_here_models/cell.py:Cell" for name in ("a", "b"))
+    cases = CASES.format(first) + f'[[case]]\nname = "other"\narch = "{second}"\n'
+    (folder / "gradscope.toml").write_text(cases)
+    assert run(["baseline", "record", "--quiet"]) == 0
+    (folder / "b" / "only_here_models" / "only_here_same.py").write_text("SCALE = 0.2  # other\n")
+    for name in [name for name in sys.modules if name.startswith(("gradscope_user", "only_here"))]:
+        del sys.modules[name]
+    capsys.readouterr()
+    assert run(["check", "--quiet"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1].endswith("1 changed, 1 ok.")
+
+
+def test_a_parameter_that_is_frozen_is_seen(folder: Path, capsys: Captured) -> None:
+    recorded(folder, capsys)
+    edited(
+        folder, ("torch.randn(hidden_size, input_size))", "torch.randn(hidden_size, input_size), requires_grad=False)")
+    )
+    assert run(["check", "--quiet"]) == 1
+    assert "log10‖∂L/∂cell.wx‖ at T=30 became exactly 0" in capsys.readouterr().out
+
+
+def test_a_parameter_that_became_a_buffer_is_told(folder: Path, capsys: Captured) -> None:
+    recorded(folder, capsys)
+    edited(
+        folder,
+        (
+            "self.wx = nn.Parameter(0.4 * torch.randn(hidden_size, input_size))",
+            'self.register_buffer("wx", 0.4 * torch.randn(hidden_size, input_size))',
+        ),
+    )
+    assert run(["check", "--quiet"]) == 0
+    assert "Its parameters are others: now without cell.wx." in capsys.readouterr().out

@@ -18,8 +18,8 @@ PROBE_BATCH = 2
 def is_cell(module: nn.Module) -> bool:
     """Whether a module is called with an input and a state.
 
-    Where the state may be left out, as torch's cells allow, the class has Cell in its name: the same signature is that
-    of many sequence modules.
+    Where the state may be left out, as torch's cells allow, the name of the class ends in Cell: the same signature is
+    that of many sequence modules.
     """
     if isinstance(module, nn.RNNCellBase):
         return True
@@ -27,7 +27,7 @@ def is_cell(module: nn.Module) -> bool:
         return False
     parameters = list(inspect.signature(module.forward).parameters.values())
     required = [p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    if len(required) == 1 and "Cell" in type(module).__name__:
+    if len(required) == 1 and type(module).__name__.endswith("Cell"):
         return len(parameters) == 2 and parameters[1].default is None
     return len(required) == 2
 

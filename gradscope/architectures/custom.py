@@ -9,7 +9,7 @@ import importlib.util
 import inspect
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -135,8 +135,7 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"There is no file {path}.")
     if (path.parent / "__init__.py").is_file():
-        top, name = _package_of(path.resolve())
-        return _load_package(name, top)
+        return _load_file_of_package(path.resolve())
     source = path.read_bytes()
     name = f"gradscope_user_{hashlib.sha256(str(path.resolve()).encode() + source).hexdigest()[:12]}"
     if name in sys.modules:
@@ -146,9 +145,11 @@ def _load_file(path: Path) -> ModuleType:
         raise UsageError(f"{path} is no Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    before = set(sys.modules)
     try:
         with _first_on_path(path.resolve().parent):
             spec.loader.exec_module(module)
+        _forget(set(sys.modules) - before, path.resolve().parent)
     except SyntaxError as error:
         del sys.modules[name]
         raise UsageError(f"{path} has a syntax error in line {error.lineno}: {error.msg}.") from None
@@ -156,6 +157,30 @@ def _load_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}.") from error
     return module
+
+
+def _forget(names: Iterable[str], folder: Path) -> None:
+    """Takes a folder's modules out of Python's register: another file's helper may have the same name."""
+    for name in names:
+        place = getattr(sys.modules[name], "__file__", None)
+        if place and Path(place).resolve().is_relative_to(folder):
+            del sys.modules[name]
+
+
+def _load_file_of_package(path: Path) -> ModuleType:
+    """By its name in the package, so that it can import its neighbours; another package of that name gives way."""
+    top, name = _package_of(path)
+    module = _load_package(name, top)
+    if _place(module) != path:
+        _forget([loaded for loaded in sys.modules if loaded.partition(".")[0] == name.partition(".")[0]], Path("/"))
+        module = _load_package(name, top)
+    if _place(module) != path:
+        raise UsageError(f"{path} is the module {name}, but {_place(module)} was found under that name; rename one.")
+    return module
+
+
+def _place(module: ModuleType) -> Path:
+    return Path(module.__file__ or "").resolve()
 
 
 def _package_of(path: Path) -> tuple[Path, str]:

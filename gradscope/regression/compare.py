@@ -128,7 +128,8 @@ def compare_case(
     if unusable is not None:
         return unusable
     verdict = _compared(base, new, tolerance_decades, environment)
-    return replace(verdict, sentence=verdict.sentence + _left_out(base, new))
+    note = _left_out(base, new)
+    return replace(verdict, sentence=verdict.sentence + note, note=note.strip())
 
 
 def _compared(

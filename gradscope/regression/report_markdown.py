@@ -13,12 +13,12 @@ CUT_NOTE = "\n\n_Cut here: the report is longer than this place takes; the candi
 
 
 def verdict_markdown(verdicts: Sequence[CaseVerdict], base_name: str, limit_bytes: int = COMMENT_BYTES) -> str:
-    """A heading, a sentence and a table row for every case that is not ok, the others named.
+    """A heading, a sentence and a table row for every case that is not ok or has a note, the others named.
 
     It starts with a hidden marker, by which a bot finds its comment again, and is cut at the end of a line below
     ``limit_bytes`` bytes.
     """
-    told = [verdict for verdict in worst_first(verdicts) if verdict.outcome != "ok"]
+    told = [verdict for verdict in worst_first(verdicts) if verdict.outcome != "ok" or verdict.note]
     fine = [verdict.name for verdict in verdicts if verdict.outcome == "ok"]
     lines = [MARKER, f"### gradscope check against {_escaped(base_name)}: {counts(verdicts)}", ""]
     if told:

@@ -36,6 +36,6 @@ def verdict_table(verdicts: Sequence[CaseVerdict]) -> Table:
 
 def verdict_sentences(verdicts: Sequence[CaseVerdict], base_name: str) -> str:
     """Every verdict that is not ok in words, a line each, and how many there are of each."""
-    lines = [verdict.sentence for verdict in worst_first(verdicts) if verdict.outcome != "ok"]
+    lines = [verdict.sentence for verdict in worst_first(verdicts) if verdict.outcome != "ok" or verdict.note]
     cases = "case" if len(verdicts) == 1 else "cases"
     return "\n".join([*lines, f"{len(verdicts)} {cases} against {base_name}: {counts(verdicts)}."])

@@ -77,7 +77,7 @@ def gradient_statistics(
             value = mean_of_samples(norms[lengths.index(longest)].numpy())
             found[f"T={longest} {WEIGHT_GRADIENTS} {name}"] = Numbers(value.reshape(1))
         for name, parameter in model.named_parameters():
-            if parameter.requires_grad and name not in result.log10_weight_gradient_norm:  # the loss does not reach it
+            if name not in result.log10_weight_gradient_norm or not parameter.requires_grad:  # not reached, or frozen
                 found[f"T={longest} {WEIGHT_GRADIENTS} {name}"] = Numbers(np.array([-math.inf]))
     return found
 

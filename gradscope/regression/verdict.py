@@ -70,6 +70,7 @@ class CaseVerdict:
         cause: Where a change comes from: other initial weights, or the same weights and another recurrence.
         decisive: The statistic that the verdict rests on; None where nothing was compared.
         statistics: All that were compared.
+        note: What could not be compared, of a case that otherwise was.
         environment: How the places of the two measurements differ, such as ``"torch 2.5.0 → 2.13.0"``.
     """
 
@@ -81,6 +82,7 @@ class CaseVerdict:
     decisive: StatisticVerdict | None = None
     statistics: tuple[StatisticVerdict, ...] = ()
     environment: tuple[str, ...] = ()
+    note: str = ""
 
     @property
     def was_compared(self) -> bool:
