@@ -11,6 +11,10 @@ Curse = Literal["cursed", "softened", "mitigated", "unknown"]
 
 CURSED, MITIGATED = -2.5, -0.5  # exponents of E|dh/dω|² in 1 − |λ|: as for λ itself below, hardly any above
 SIGNIFICANT = 2.0  # standard errors
+HORIZON_TIME_CONSTANTS = 4.2  # after which the last step's E|h'|² is within 1 % of the infinite horizon's
+
+# of a sweep over λ, as files and sentences have it
+OK, TOO_SHORT, NO_DIAL, FAR = "ok", "horizon too short", "no memory dial", "far from the limit"
 
 
 def stability(exponent_nats_per_step: float, standard_error: float, length: int) -> Stability:
@@ -48,3 +52,8 @@ def curse(exponent: float) -> Curse:
     if exponent <= CURSED:
         return "cursed"
     return "mitigated" if exponent >= MITIGATED else "softened"
+
+
+def has_horizon(modulus: float, length: int) -> bool:
+    """Whether a sequence is as good as an infinite one for a memory λ^n driven by white noise."""
+    return modulus <= 0 or -length * math.log(modulus) >= HORIZON_TIME_CONSTANTS

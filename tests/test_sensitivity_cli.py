@@ -68,14 +68,24 @@ def test_files_columns_and_values(tmp_path: Path, capsys: Captured) -> None:
 @pytest.mark.parametrize("gamma", ["detached", "attached"])
 def test_measurements_lie_within_four_standard_errors_of_theory(kind: str, gamma: str, tmp_path: Path) -> None:
     arguments = ["sensitivity", "--arch", "lru", "--hidden-size", "2", "--input-size", "1", "--batch", "1"]
-    arguments += ["--lambda", "0.5,0.9,0.99,0.999", "--length", "1500", "--input", kind, "--gamma", gamma, "--quiet"]
+    arguments += [
+        "--lambda",
+        "0.5,0.9,0.99,0.999,0.9999",
+        "--length",
+        "1500",
+        "--input",
+        kind,
+        "--gamma",
+        gamma,
+        "--quiet",
+    ]
     arguments += ["--parametrization", ",".join(PARAMETRIZATIONS), "--normalization", ",".join(NORMALIZATIONS)]
     quantities = 3 if gamma == "detached" else 2
     arguments += ["--second"] if quantities == 3 else []
     assert run([*arguments, "--samples", "2000", "--out", str(tmp_path)]) == 0
     rows = pd.read_csv(tmp_path / "sensitivity.csv")
     rows = rows[rows["arch"] == "scalar"]
-    assert len(rows) == 7 * 4 * 4 * quantities
+    assert len(rows) == 7 * 4 * 5 * quantities
     deviation = (rows["measured"] - rows["theory_finite"]).abs()
     nothing = 1e-20 * rows["theory_finite"].max()  # what is exactly 0 in theory, by cancellation
     assert (deviation <= 4 * rows["standard_error"] + 1e-9 * rows["theory_finite"] + nothing).all()
@@ -94,6 +104,16 @@ def test_exponents_at_white_input(tmp_path: Path) -> None:
     assert summary.loc[("direct", "none"), "verdict"] == "cursed"
     assert summary.loc[("exp-exp", "sqrt"), "verdict"] == "mitigated"
     assert summary.loc[("direct", "sqrt"), "verdict"] == "softened"
+
+
+def test_exponents_at_constant_input(tmp_path: Path) -> None:
+    arguments = ["sensitivity", "--arch", "lru", "--hidden-size", "2", "--input-size", "1", "--batch", "1", "--quiet"]
+    arguments += ["--lambda", "0.9..0.999", "--input", "constant", "--length", "20000", "--normalization", "none"]
+    assert run([*arguments, "--parametrization", "direct", "--samples", "64", "--out", str(tmp_path)]) == 0
+    found = pd.read_csv(tmp_path / "exponents.csv").set_index(["arch", "quantity"])
+    for quantity, theory in (("state_power", -2), ("dh_domega_power", -4)):
+        assert found.loc[("scalar", quantity), "theory"].item() == theory
+        assert found.loc[("scalar", quantity), "exponent"].item() == pytest.approx(theory, abs=0.05)
 
 
 def test_landscape(tmp_path: Path) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from gradscope.architectures.memory import logit
-from gradscope.architectures.torch_cell import TorchCell, gate_groups
+from gradscope.architectures.torch_cell import KeepingCell, gate_groups
 from gradscope.contract.activations import sigmoid, tanh
 from gradscope.contract.chain import Derivatives, Gates, Node, Stage
 from gradscope.contract.model import MemoryGroups
@@ -29,7 +27,7 @@ def gru_derivatives(a: Tensor, u: Tensor, s: Mapping[str, Tensor]) -> tuple[Deri
     return (Derivatives("h", {0: by_r, 1: by_z, 2: r.mul_(by_n)}, {"h": z}, {}, {2: by_n}),)
 
 
-class GRU(TorchCell):
+class GRU(KeepingCell):
     """torch's ``nn.GRU`` layer, with its parameter names and gates r, z, n.
 
     r, z = σ(W x_t + U h_{t−1} + b);  n = tanh(W_n x_t + b_in + r ⊙ (U_n h_{t−1} + b_hn));
@@ -50,23 +48,6 @@ class GRU(TorchCell):
         u_r, u_z, u_n = u["a"].chunk(3, dim=-1)
         r, z, one_minus_z = sigmoid(a[0] + u_r), sigmoid(a[1] + u_z), sigmoid(-(a[1] + u_z))
         return {"h": one_minus_z * tanh(u_n + r * a[2]) + z * s["h"]}
-
-    @property
-    def has_memory_dial(self) -> bool:
-        """The update gate's bias: z keeps."""
-        return True
-
-    def turn_memory_dial(self, modulus: float) -> None:
-        """The median z is σ of the median pre-activation, which is the bias."""
-        rows = slice(self.hidden_size, 2 * self.hidden_size)
-        self.named("bias_ih")[rows], self.named("bias_hh")[rows] = logit(modulus), 0.0
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """z_t."""
-        u, before = self.states_before(x)
-        rows = slice(self.hidden_size, 2 * self.hidden_size)
-        recurrent = F.linear(before["h"], self.named("weight_hh")[rows], self.named("bias_hh")[rows])
-        return torch.sigmoid(u["a"][..., rows] + recurrent)
 
     @property
     def memory_groups(self) -> MemoryGroups:

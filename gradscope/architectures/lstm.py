@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from gradscope.architectures.memory import logit
-from gradscope.architectures.torch_cell import TorchCell, gate_groups
+from gradscope.architectures.torch_cell import KeepingCell, gate_groups
 from gradscope.contract.activations import sigmoid, tanh
 from gradscope.contract.chain import Derivatives, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
@@ -46,7 +44,7 @@ def lstm_derivatives(a: Tensor, u: Tensor, s: Mapping[str, Tensor]) -> tuple[Der
     )
 
 
-class LSTM(TorchCell):
+class LSTM(KeepingCell):
     """torch's ``nn.LSTM`` layer, with its parameter names.
 
     i, f, o = σ(W x_t + U h_{t−1} + b), g = tanh(…);  c_t = f ⊙ c_{t−1} + i ⊙ g;  h_t = o ⊙ tanh c_t.
@@ -105,23 +103,6 @@ class LSTM(TorchCell):
             ):
                 before = torch.addcmul(write, forget, before, out=now)
         return {"h": h, "c": c}
-
-    @property
-    def has_memory_dial(self) -> bool:
-        """The forget gate's bias."""
-        return True
-
-    def turn_memory_dial(self, modulus: float) -> None:
-        """The median f is σ of the median pre-activation, which is the bias."""
-        rows = slice(self.hidden_size, 2 * self.hidden_size)
-        self.named("bias_ih")[rows], self.named("bias_hh")[rows] = logit(modulus), 0.0
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """f_t."""
-        u, before = self.states_before(x)
-        rows = slice(self.hidden_size, 2 * self.hidden_size)
-        recurrent = F.linear(before["h"], self.named("weight_hh")[rows], self.named("bias_hh")[rows])
-        return torch.sigmoid(u["a"][..., rows] + recurrent)
 
     @property
     def memory_groups(self) -> MemoryGroups:

@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gradscope.architectures.memory import logit
 from gradscope.contract.chain import ChainRecurrence, ClosedForm, PointwiseMap, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.model import MemoryGroups
@@ -85,6 +87,29 @@ class TorchCell(ChainRecurrence):
     def parameters_counted(self) -> int:
         """The stored ones without the second bias."""
         return self.parameters_stored - self.gates * self.hidden_size
+
+
+class KeepingCell(TorchCell):
+    """One whose second gate multiplies the past: f of an LSTM, z of a GRU. Its bias is the memory dial."""
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """The gate's bias."""
+        return True
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """The median of the gate is σ of the median pre-activation, which is the bias."""
+        self.named("bias_ih")[self._rows], self.named("bias_hh")[self._rows] = logit(modulus), 0.0
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """The gate at every step."""
+        u, before = self.states_before(x)
+        recurrent = F.linear(before["h"], self.named("weight_hh")[self._rows], self.named("bias_hh")[self._rows])
+        return torch.sigmoid(u["a"][..., self._rows] + recurrent)
+
+    @property
+    def _rows(self) -> slice:
+        return slice(self.hidden_size, 2 * self.hidden_size)
 
 
 def gate_groups(cell: TorchCell, *, magnitude: tuple[int, ...], written: tuple[int, ...], gates: int) -> MemoryGroups:

@@ -23,11 +23,11 @@ from gradscope.inputs.driven import KINDS, driven_input
 from gradscope.measurements.linear_students import LINEAR_STUDENTS
 from gradscope.measurements.residual_network import RECURRENCES
 from gradscope.plan.cells import Plan, plan_cells
+from gradscope.stability import HORIZON_TIME_CONSTANTS, has_horizon
 from gradscope.sweep.cell import Cell, DepthCell, HessianCell, LandscapeCell, ScalarCell, SensitivityCell
 from gradscope.sweep.materials import data_of
 from gradscope.theory import checked_series
 
-HORIZON = 4.2  # time constants 1/(1 − λ) after which the last step's E|h'|² is within 1 % of the infinite horizon's
 UNDIALLED_STEPS = 1000
 SINGLE_PRECISION = 5e-6  # 1 − λ; its spacing there is 6e-8
 FEWEST_WINDOWS = 8  # of real data that the scalar law averages over, each with every feature
@@ -96,13 +96,15 @@ def _about_dials(without: dict[str, Model], count: int) -> list[str]:
     Raises:
         UsageError: All are without, or one has no recurrent state to begin with.
     """
+    if not without:
+        return []
     those = f"those that have one: {', '.join(_with_dial())}"
     for label, model in without.items():
         if len(without) == count or model.state_size == 0:
             raise UsageError(f"{label} has no memory dial to set λ with; {those}.")
     names = " and ".join(without)
     verb = "has no memory dial and is" if len(without) == 1 else "have no memory dial and are"
-    return [f"{names} {verb} measured at initialisation alone; {those}."] if without else []
+    return [f"{names} {verb} measured at initialisation alone; {those}."]
 
 
 def _with_dial() -> list[str]:
@@ -133,12 +135,12 @@ def _check_dtype(configuration: SensitivityConfiguration) -> None:
 
 def _about_horizon(whose: str, configuration: SensitivityConfiguration, lengths: Sequence[int]) -> list[str]:
     pairs = zip(configuration.lambda_, lengths, strict=True)
-    short = [f"{modulus:.9g}" for modulus, length in pairs if length * (1 - modulus) < HORIZON]
+    short = [f"{modulus:.9g}" for modulus, length in pairs if not has_horizon(modulus, length)]
     if not short:
         return []
     return [
-        f"At λ = {', '.join(short)} {whose} sequences are shorter than {HORIZON} time constants: powers fall short of "
-        "the infinite horizon's, and exponents are fitted over the other values of λ."
+        f"At λ = {', '.join(short)} {whose} sequences are shorter than {HORIZON_TIME_CONSTANTS} time constants: powers "
+        "fall short of the infinite horizon's, and exponents are fitted over the other values of λ."
     ]
 
 

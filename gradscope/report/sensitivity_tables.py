@@ -10,11 +10,11 @@ from rich.table import Table
 
 from gradscope.report.layout import markdown_table, rich_table
 from gradscope.report.rows import NOTHING
+from gradscope.report.sensitivity_plots import SCALAR
 from gradscope.report.sentences import listed, verb
+from gradscope.stability import FAR, NO_DIAL, OK, TOO_SHORT
 
 STYLES = {"cursed": "red", "softened": "yellow", "mitigated": "green", "unknown": "yellow"}
-OK, TOO_SHORT, NO_DIAL, FAR = "ok", "horizon too short", "no memory dial", "far from the limit"
-SCALAR = "scalar"
 DEVIATION = 0.5  # of exponents, worth a word
 LEGEND = (
     "Exponents p of E ∝ (1−|λ|)^p, fitted where sequences are long enough; in brackets theory's limit, an "

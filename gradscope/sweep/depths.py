@@ -48,7 +48,7 @@ def measure_depth(cell: DepthCell, model: None) -> CellResult:
 
 
 def _propagation(cell: DepthCell, modulus: float, seed: int) -> SignalPropagation:
-    x, _ = cell_input(replace(cell, seed=seed, device="cpu"), cell.lengths[0])
+    x, _ = cell_input(replace(cell, seed=seed), cell.lengths[0])
     return signal_propagation(
-        cell.architecture, modulus, x.to(cell.device), cell.depth, cell.hidden_size, seed, dtype=DTYPES[cell.dtype]
+        cell.architecture, modulus, x, cell.depth, cell.hidden_size, seed, dtype=DTYPES[cell.dtype]
     )

@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradscope.measurements.exponents import Exponent, fit_exponent
-from gradscope.stability import curse
+from gradscope.stability import FAR, NO_DIAL, OK, TOO_SHORT, curse
 from gradscope.sweep.cell import SensitivityCell
 from gradscope.sweep.result import Table, append_row, blank_tables
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 STATE, TANGENT, SECOND, LOSS = "state_power", "dh_domega_power", "d2h_domega2_power", "loss_gradient_power"
-OK, TOO_SHORT, NO_DIAL, FAR = "ok", "horizon too short", "no memory dial", "far from the limit"
 FAR_EXPONENTS = 0.25  # between theory's fit over the sweep and its limit
 
 

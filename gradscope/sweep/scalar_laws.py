@@ -35,7 +35,10 @@ ROUNDING = 64 * float(np.finfo(float).eps)  # of two terms that cancel: what is 
 
 def measure_scalar_law(cell: ScalarCell, model: None) -> CellResult:
     """Every parametrisation with every normalisation, beside theory."""
-    law = _law(cell)
+    x = standardised(data_of(Path(cell.data)))[0] if cell.data else None
+    law = (
+        _law(cell) if x is None else scalar_law_of_data(cell.lambdas, x, length=max(cell.lengths), samples=cell.samples)
+    )
     moduli = np.array(cell.lambdas)
     sweep = Sweep(cell, cell.lambdas, moduli, moduli, [law.length] * len(moduli))
     series: list[Series] = []
@@ -46,22 +49,15 @@ def measure_scalar_law(cell: ScalarCell, model: None) -> CellResult:
             state, tangent, *_ = found
             series += found
             rows.append(sweep.summary(tangent, state))
-    return CellResult(sweep.tables(series), rows, _notes(cell))
+    problem = None if x is None else stationarity_problem(x)
+    notes = (f"{cell.data}: {problem} Theory takes stationary data for granted.",) if problem else ()
+    return CellResult(sweep.tables(series), rows, notes)
 
 
 def _law(cell: ScalarCell) -> ScalarLaw:
-    length = max(cell.lengths)
-    if cell.data:
-        x, _ = standardised(data_of(Path(cell.data)))
-        return scalar_law_of_data(cell.lambdas, x, length=length, samples=cell.samples)
     options = {name: float(value) for name, value in cell.input_options}
     driver = driven_input(cell.input_kind, **options)
-    return scalar_law(cell.lambdas, driver, length=length, samples=cell.samples, seed=cell.seed)
-
-
-def _notes(cell: ScalarCell) -> tuple[str, ...]:
-    problem = stationarity_problem(standardised(data_of(Path(cell.data)))[0]) if cell.data else None
-    return (f"{cell.data}: {problem} Theory takes stationary data for granted.",) if problem else ()
+    return scalar_law(cell.lambdas, driver, length=max(cell.lengths), samples=cell.samples, seed=cell.seed)
 
 
 class _Law:

@@ -13,13 +13,13 @@ from torch import Tensor
 from gradscope.contract.model import Model
 from gradscope.measurements.jacobian_spectrum import jacobian_spectrum
 from gradscope.measurements.memory_sensitivity import MemorySensitivity, memory_sensitivity
+from gradscope.stability import has_horizon
 from gradscope.sweep.cell import SensitivityCell
 from gradscope.sweep.materials import cell_input, cell_model
 from gradscope.sweep.power_laws import LOSS, STATE, TANGENT, Array, Flags, Series, Sweep
 from gradscope.sweep.result import FAILED, SUMMARY, TABLES, UNKNOWN_VERDICT, CellResult
 from gradscope.theory import domega_exponent, state_exponent
 
-HORIZON = 8.41  # −T ln|λ|² from which on the last step's E|h'|² is within 1 % of the infinite horizon's
 OWN = "own"  # the parametrisation and normalisation of an architecture
 DIALLED = ("magnitude", "angle")
 
@@ -31,8 +31,7 @@ def measure_sensitivity(cell: SensitivityCell, model: Model) -> CellResult:
     """
     moduli, largest, found = _swept(cell)
     sweep = Sweep(cell, cell.lambdas or (math.nan,), moduli, largest, cell.lengths)
-    with np.errstate(divide="ignore"):
-        long_enough = -2 * np.array(cell.lengths) * np.log(moduli) >= HORIZON
+    long_enough = np.array([has_horizon(*pair) for pair in zip(moduli.tolist(), cell.lengths, strict=True)])
     series = _of_architecture(cell, model, found, long_enough)
     (state,) = [one for one in series if one.quantity == STATE]
     tangents = [one for one in series if one.quantity == TANGENT]
