@@ -6,6 +6,7 @@ imports nothing that is not there already; torch and gradscope come when a test 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,19 +33,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def gradient_baseline(request: pytest.FixtureRequest) -> GradientBaseline:
+def gradient_baseline(request: pytest.FixtureRequest) -> Iterator[GradientBaseline]:
     """``gradient_baseline.check(model_or_factory, lengths=…, seeds=…)`` fails the test where gradients have changed."""
     from gradscope.regression.in_tests import GradientBaseline
 
     option = request.config.getoption
-    return GradientBaseline(
+    baseline = GradientBaseline(
         test_file=request.path,
         test=request.node.nodeid.partition("::")[2],
         update=bool(option("--gradscope-update")),
         update_missing=bool(option("--gradscope-update-missing")),
         fail=lambda sentence: pytest.fail(sentence, pytrace=False),
-        tell=lambda name, text: request.node.user_properties.append((name, text)),
     )
+    yield baseline
+    properties = [("gradscope_verdict", verdict) for verdict in baseline.verdicts]
+    properties += [(WRITTEN, str(baseline.path))] if baseline.has_written else []
+    request.node.user_properties += properties
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,28 +7,16 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
+from timing import seconds
 
 import gradscope
 
 LENGTH, BATCH, HIDDEN, INPUT = 1000, 16, 64, 32
 SWEEP = [10, 20, 50, 100, 200, 500, 1000]
 FUSED = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
-
-
-def seconds(run: Callable[[], object], repeat: int = 5) -> float:
-    """Median of several runs after one that warms up."""
-    run()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def loop_over_time(model: gradscope.Recurrence, x: torch.Tensor) -> list[torch.Tensor]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import gradscope
 from gradscope.architectures.catalogue import ARCHITECTURES
@@ -35,6 +35,7 @@ from gradscope.regression.compare import compare_case
 from gradscope.regression.measure import measure_model
 from gradscope.regression.plain_case import plain_case, read_case
 from gradscope.regression.subject import Subject
+from tests.lstm_variants import LSTMCell
 
 LENGTHS, SEEDS, BATCH, INPUT, HIDDEN = (10, 50, 200), 5, 8, 16, 32
 GATE = ("gradients", "slope", "weights")
@@ -181,37 +182,14 @@ def false_alarms(pythons: list[str]) -> None:
     print(f"{total} re-runs, {alarms} false alarms\n")
 
 
-class LSTMCell(nn.Module):
-    """An LSTM as a user would write it; gates i, f, g, o."""
-
-    def __init__(self, forget_bias: float = 1.0, gain: float = 1.0, scale: float = 1.0, flipped: int | None = None):
-        super().__init__()
-        self.input_size, self.hidden_size, self.scale = INPUT, HIDDEN, scale
-        bound = gain / HIDDEN**0.5
-        self.weight_ih = nn.Parameter(torch.empty(4 * HIDDEN, INPUT).uniform_(-bound, bound))
-        self.weight_hh = nn.Parameter(torch.empty(4 * HIDDEN, HIDDEN).uniform_(-bound, bound))
-        bias = torch.empty(4, HIDDEN).uniform_(-bound, bound)
-        bias[1] += forget_bias
-        if flipped is not None:
-            bias[flipped] *= -1
-        self.bias = nn.Parameter(bias.flatten())
-
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """One step."""
-        h, c = state
-        i, f, g, o = (x @ self.weight_ih.T + h @ self.weight_hh.T + self.bias).chunk(4, dim=-1)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        return self.scale * o.sigmoid() * c.tanh(), self.scale * c
-
-
 CHANGES: dict[str, dict[str, Any]] = {
     "none": {},
     "forget bias 1 → 0.99": {"forget_bias": 0.99},
     "initial gain × 1.01": {"gain": 1.01},
-    "cell output (h and c) × 0.999": {"scale": 0.999},
-    "sign of the input gate's bias": {"flipped": 0},
-    "sign of the candidate's bias": {"flipped": 2},
-    "sign of the output gate's bias": {"flipped": 3},
+    "cell output (h and c) × 0.999": {"output_scale": 0.999},
+    "sign of the input gate's bias": {"flipped_gate": 0},
+    "sign of the candidate's bias": {"flipped_gate": 2},
+    "sign of the output gate's bias": {"flipped_gate": 3},
 }
 
 

@@ -7,12 +7,9 @@ The loop is the scalar law step by step, all λ and samples at once; autograd ta
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
-
 import numpy as np
 import torch
+from timing import seconds
 
 import gradscope
 from gradscope.inputs.driven import driven_input
@@ -20,17 +17,6 @@ from gradscope.measurements.scalar_law import scalar_law
 
 LAMBDAS, STEPS, SAMPLES = (0.9, 0.968, 0.99, 0.997, 0.999), 10_000, 256
 BATCH, LENGTH, HIDDEN = 4, 200, 32
-
-
-def seconds(run: Callable[[], object], repeat: int = 5) -> float:
-    """Median of several runs after one that warms up."""
-    run()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def looped() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -8,11 +8,10 @@ the cell and nothing else; `loop` calls ``torch.autograd.functional.jacobian`` o
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
+from timing import seconds
 from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
@@ -23,17 +22,6 @@ from gradscope.dynamics.segments import Segment
 LENGTH, HIDDEN, INPUT = 1000, 64, 32
 CHUNK = 250  # steps whose Jacobians stay in the cache
 LOOPED = 20  # steps of the slow loop that are timed
-
-
-def seconds(run: Callable[[], object], repeat: int = 5) -> float:
-    """Median of several runs after one that warms up."""
-    run()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def plain_step(name: str, model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:

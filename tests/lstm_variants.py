@@ -23,4 +23,4 @@ class LSTMCell(nn.Module):
         h, c = state
         i, f, g, o = (x @ self.weight_ih.T + h @ self.weight_hh.T + self.bias).chunk(4, dim=-1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        return self.output_scale * o.sigmoid() * c.tanh(), c
+        return self.output_scale * o.sigmoid() * c.tanh(), self.output_scale * c

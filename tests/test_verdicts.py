@@ -8,13 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope.regression.compare import (
-    LEAST_TOLERANCE_DECADES,
-    compare_baselines,
-    compare_case,
-    compare_cases,
-    max_shift_decades,
-)
+from gradscope.regression.compare import compare_baselines, compare_case, compare_cases, max_shift_decades
+from gradscope.regression.compare_statistic import LEAST_TOLERANCE_DECADES
 from gradscope.regression.numbers import CaseNumbers, FailedCase, Statistic
 from gradscope.regression.sentences import definition_differences, described
 from gradscope.regression.verdict import CaseVerdict, exit_code

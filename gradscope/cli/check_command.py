@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -131,12 +132,14 @@ def _check(
         failed_at_base=base.failed if against else {},
         base_name=base_name,
         case_file=case_file.path.name,
-        advice=f"compare with a baseline instead, or leave it out with --case until it is part of {against}"
-        if against
-        else None,
+        advice=_advice_against(against) if against else None,
     )
     print_verdicts(verdicts, format_, base_name, case_file.path, messages)
     return exit_code(verdicts)
+
+
+def _advice_against(revision: str) -> Callable[[str], str]:
+    return lambda name: f"compare with a baseline instead, or leave it out with --case until it is part of {revision}"
 
 
 def _base_of(path: Path) -> tuple[Baseline, GradscopeError | None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Unpack
 
 from torch import nn
 
@@ -13,12 +14,11 @@ from gradscope.regression.baseline import Baseline, candidate_of
 from gradscope.regression.baseline_file import MissingBaseline, read_baseline
 from gradscope.regression.compare import compare_cases
 from gradscope.regression.environment import environment_stamp
-from gradscope.regression.measure import measure_model
+from gradscope.regression.measure import MeasureOptions, measure_model
 from gradscope.regression.numbers import CaseNumbers
 
 FOLDER = "gradscope-baselines"
 UPDATE = "write it with pytest --gradscope-update"
-WRITTEN, VERDICT = "gradscope_written", "gradscope_verdict"
 
 
 class GradientBaseline:
@@ -32,7 +32,11 @@ class GradientBaseline:
         update: Write what differs instead of failing.
         update_missing: Write what there is no baseline of instead of failing.
         fail: Fails the test with a sentence.
-        tell: Takes a property of the test, for JUnit files and the summary.
+
+    Attributes:
+        path: The file of the baselines.
+        has_written: Whether it was changed.
+        verdicts: Sentences, one for each check.
     """
 
     def __init__(
@@ -43,11 +47,12 @@ class GradientBaseline:
         update: bool,
         update_missing: bool,
         fail: Callable[[str], object],
-        tell: Callable[[str, str], None],
     ) -> None:
         self.path = test_file.parent / FOLDER / f"{test_file.stem}.json"
         self._test, self._update, self._update_missing = test, update, update_missing
-        self._fail, self._tell = fail, tell
+        self._fail = fail
+        self.has_written = False
+        self.verdicts: list[str] = []
         self._checked: set[str] = set()
 
     def check(
@@ -56,13 +61,7 @@ class GradientBaseline:
         *,
         name: str = "",
         tolerance: float | None = None,
-        lengths: str | Sequence[int] = "10,50,200",
-        seeds: int | Sequence[int] = 5,
-        gate: str | Sequence[str] = "gradients,slope,weights",
-        input_size: int | None = None,
-        input: str = "white",  # noqa: A002 - the name of the option
-        batch: int = 8,
-        loss: str = "last",
+        **options: Unpack[MeasureOptions],
     ) -> None:
         """Fails the test where the gradients of a model are not those of the baseline.
 
@@ -70,13 +69,8 @@ class GradientBaseline:
             model: A module, or a function from a seed to one, which torch's seeded generator may draw.
             name: Tells several checks of one test apart.
             tolerance: In decades; never below 0.01, nor below ten times the measured rounding noise.
-            lengths: Sequence lengths, ascending.
-            seeds: How many, from 0 on, or which.
-            gate: Which quantities: gradients, slope, weights, exponent, radius, sensitivity.
-            input_size: Features of the input; what the module says by default.
-            input: Kind of the input.
-            batch: Sequences of each seed.
-            loss: The loss.
+            options: ``lengths``, ``seeds``, ``gate``, ``input_size``, ``input``, ``batch`` and ``loss`` as of
+                :func:`~gradscope.regression.measure.measure_model`.
 
         Cost:
             Two measurements for each seed, the second one for the noise; 0.1 to 1 s for small models.
@@ -86,17 +80,7 @@ class GradientBaseline:
             self._fail(f"{case} was checked already in this test; tell the checks apart with name=….")
         self._checked.add(case)
         try:
-            numbers = measure_model(
-                model,
-                name=case,
-                lengths=lengths,
-                seeds=seeds,
-                gate=gate,
-                input_size=input_size,
-                input=input,
-                batch=batch,
-                loss=loss,
-            )
+            numbers = measure_model(model, name=case, **options)
             problem = self._problem(numbers, tolerance)
         except GradscopeError as error:
             problem = str(error).replace("gradscope baseline record", "pytest --gradscope-update")
@@ -116,9 +100,9 @@ class GradientBaseline:
             environment=environment_stamp(),
             tolerances={numbers.name: tolerance},
             base_name=str(self.path),
-            advice=UPDATE,
+            advice=lambda name: UPDATE,
         )
-        self._tell(VERDICT, verdict.sentence)
+        self.verdicts.append(verdict.sentence)
         if verdict.outcome == "ok" or (verdict.outcome == "noisy" and verdict.was_compared):
             return ""
         meant = " If that is meant: pytest --gradscope-update." if verdict.outcome == "changed" else ""
@@ -133,6 +117,5 @@ class GradientBaseline:
     def _write(self, numbers: CaseNumbers) -> str:
         candidate = candidate_of((numbers,), environment_stamp())
         taken = accept(self.path, candidate, None, reason="pytest --gradscope-update", force=True)
-        if taken.change is not None:
-            self._tell(WRITTEN, str(self.path))
+        self.has_written |= taken.change is not None
         return ""

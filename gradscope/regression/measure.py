@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from torch import nn
@@ -80,6 +81,18 @@ def measure_case(case: Case) -> CaseNumbers | FailedCase:
         said = " ".join(str(error).split())
         ended = f"it ended the process (SystemExit: {said})" if isinstance(error, SystemExit) else said
         return FailedCase(case.name, ended or type(error).__name__)
+
+
+class MeasureOptions(TypedDict, total=False):
+    """The options of :func:`measure_model`, whose defaults hold for what is not given."""
+
+    lengths: str | Sequence[int]
+    seeds: int | Sequence[int]
+    gate: str | Sequence[str]
+    input_size: int | None
+    input: str
+    batch: int
+    loss: str
 
 
 def measure_model(
