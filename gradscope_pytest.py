@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from gradscope.regression.in_tests import GradientBaseline
+    from gradscope.commands.check.in_tests import GradientBaseline
 
 WRITTEN = "gradscope_written"  # a test's property that names the file it has changed
 
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def gradient_baseline(request: pytest.FixtureRequest) -> Iterator[GradientBaseline]:
     """``gradient_baseline.check(model_or_factory, lengths=…, seeds=…)`` fails the test where gradients have changed."""
-    from gradscope.regression.in_tests import GradientBaseline
+    from gradscope.commands.check.in_tests import GradientBaseline
 
     option = request.config.getoption
     baseline = GradientBaseline(

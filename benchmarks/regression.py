@@ -25,16 +25,16 @@ from torch import Tensor
 
 import gradscope
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.config.inputs import InputChoice
+from gradscope.commands.check.case_numbers import case_numbers
+from gradscope.commands.check.compare import compare_case
+from gradscope.commands.check.measure import measure_model
+from gradscope.commands.check.permuted_units import Permuted, permute_units
+from gradscope.commands.check.plain_case import plain_case, read_case
+from gradscope.commands.check.subject import Subject
 from gradscope.contract.model import Model
-from gradscope.contract.random_streams import random_stream
-from gradscope.contract.symmetry import Permuted, permute_units
 from gradscope.measurements import losses
-from gradscope.regression.case_numbers import case_numbers
-from gradscope.regression.compare import compare_case
-from gradscope.regression.measure import measure_model
-from gradscope.regression.plain_case import plain_case, read_case
-from gradscope.regression.subject import Subject
+from gradscope.numerics.random_streams import random_stream
+from gradscope.running.input_choice import InputChoice
 from tests.lstm_variants import LSTMCell
 
 LENGTHS, SEEDS, BATCH, INPUT, HIDDEN = (10, 50, 200), 5, 8, 16, 32

@@ -20,23 +20,24 @@ if TYPE_CHECKING:
     from gradscope.contract.combinators import Parallel, Stack
     from gradscope.contract.diagonal import DiagonalRecurrence
     from gradscope.contract.matrix_state import MatrixStateRecurrence
-    from gradscope.contract.recurrence import Block, Recurrence
+    from gradscope.contract.recurrence import Recurrence
     from gradscope.contract.sequence import SequenceModel
-    from gradscope.contract.spectrum import Spectrum
+    from gradscope.contract.state import Block
     from gradscope.contract.symmetry import Symmetry
     from gradscope.dynamics.linearize import linearize
     from gradscope.errors import GradscopeError, NoRecurrentState, UnknownName, Unmeasurable, UsageError
+    from gradscope.experiments.depth import signal_propagation
+    from gradscope.experiments.teacher_student import teacher_student_hessian
     from gradscope.inputs.make import make_inputs
-    from gradscope.measurements.depth import signal_propagation
     from gradscope.measurements.gradient_norms import gradient_norms
+    from gradscope.measurements.gradient_result import GradientNorms
     from gradscope.measurements.jacobian_products import JacobianProducts, jacobian_products
     from gradscope.measurements.jacobian_spectrum import JacobianSpectrum, jacobian_spectrum
     from gradscope.measurements.lyapunov_exponents import LyapunovExponents, lyapunov_exponents
     from gradscope.measurements.memory_sensitivity import MemorySensitivity, memory_sensitivity
-    from gradscope.measurements.results import GradientNorms
     from gradscope.measurements.state_jacobian import state_jacobian
-    from gradscope.measurements.teacher_student import teacher_student_hessian
     from gradscope.measurements.temporal_jacobian import TemporalJacobian, temporal_jacobian
+    from gradscope.numerics.spectrum import Spectrum
 
 __version__ = "0.1.0"
 
@@ -46,7 +47,7 @@ _HOMES = {
     "BlockMatrix": "gradscope.contract.block_matrix",
     "ChainRecurrence": "gradscope.contract.chain",
     "DiagonalRecurrence": "gradscope.contract.diagonal",
-    "GradientNorms": "gradscope.measurements.results",
+    "GradientNorms": "gradscope.measurements.gradient_result",
     "GradscopeError": "gradscope.errors",
     "JacobianProducts": "gradscope.measurements.jacobian_products",
     "JacobianSpectrum": "gradscope.measurements.jacobian_spectrum",
@@ -57,7 +58,7 @@ _HOMES = {
     "Parallel": "gradscope.contract.combinators",
     "Recurrence": "gradscope.contract.recurrence",
     "SequenceModel": "gradscope.contract.sequence",
-    "Spectrum": "gradscope.contract.spectrum",
+    "Spectrum": "gradscope.numerics.spectrum",
     "Stack": "gradscope.contract.combinators",
     "Stage": "gradscope.contract.chain",
     "Symmetry": "gradscope.contract.symmetry",
@@ -73,9 +74,9 @@ _HOMES = {
     "lyapunov_exponents": "gradscope.measurements.lyapunov_exponents",
     "memory_sensitivity": "gradscope.measurements.memory_sensitivity",
     "make_inputs": "gradscope.inputs.make",
-    "signal_propagation": "gradscope.measurements.depth",
+    "signal_propagation": "gradscope.experiments.depth",
     "state_jacobian": "gradscope.measurements.state_jacobian",
-    "teacher_student_hessian": "gradscope.measurements.teacher_student",
+    "teacher_student_hessian": "gradscope.experiments.teacher_student",
     "temporal_jacobian": "gradscope.measurements.temporal_jacobian",
 }
 

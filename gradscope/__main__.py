@@ -1,6 +1,6 @@
 """``python -m gradscope``."""
 
-from gradscope.cli.main import main
+from gradscope.commands.main import main
 
 if __name__ == "__main__":
     main()

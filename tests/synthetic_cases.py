@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradscope.regression.baseline import Baseline, Entry, candidate_of
-from gradscope.regression.numbers import CaseNumbers, Statistic
+from gradscope.commands.check.baseline import Baseline, Entry, candidate_of
+from gradscope.commands.check.numbers import CaseNumbers, Statistic
 
 ENVIRONMENT = {"torch": "2.13.0", "python": "3.11.7"}
 STEPS = (1, 60, 120, 188, 199, 200)

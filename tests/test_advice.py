@@ -9,8 +9,8 @@ import pytest
 
 from gradscope import build
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.config.architectures import parse_architectures
-from gradscope.diagnosis import CALMING, LASTING, Verdict, advice
+from gradscope.measurements.diagnosis import CALMING, LASTING, Verdict, advice
+from gradscope.running.architecture_choice import parse_architectures
 
 TROUBLES = ("vanishing", "exploding", "saturated", "unknown")
 SPECIAL = (

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gradscope.config.cases import read_cases
+from gradscope.commands.check.against import measure_at
+from gradscope.commands.check.cases import read_cases
+from gradscope.commands.check.compare import compare_case
+from gradscope.commands.check.measure import measure_case
+from gradscope.commands.check.numbers import CaseNumbers, FailedCase
+from gradscope.commands.check.worktree import is_source, own_gradscope, worktree
 from gradscope.errors import UsageError
-from gradscope.regression.against import measure_at
-from gradscope.regression.compare import compare_case
-from gradscope.regression.measure import measure_case
-from gradscope.regression.numbers import CaseNumbers, FailedCase
-from gradscope.regression.worktree import is_source, own_gradscope, worktree
 
 CELL = """
 import torch

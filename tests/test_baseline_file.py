@@ -16,12 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope.errors import UnknownName, UsageError
-from gradscope.regression import atomic_file
-from gradscope.regression.accept import accept, checked_reason, prune, record
-from gradscope.regression.atomic_file import locked, write_whole
-from gradscope.regression.baseline import Baseline, candidate_of, checked_profile
-from gradscope.regression.baseline_file import (
+from gradscope.commands.check.accept import accept, checked_reason, prune, record
+from gradscope.commands.check.baseline import Baseline, candidate_of, checked_profile
+from gradscope.commands.check.baseline_file import (
     MissingBaseline,
     baseline_text,
     parse_baseline,
@@ -29,9 +26,12 @@ from gradscope.regression.baseline_file import (
     update_baseline,
     write_baseline,
 )
-from gradscope.regression.choice import chosen
-from gradscope.regression.compare import compare_baselines
-from gradscope.regression.numbers import CaseNumbers, FailedCase, Statistic
+from gradscope.commands.check.choice import chosen
+from gradscope.commands.check.compare import compare_baselines
+from gradscope.commands.check.numbers import CaseNumbers, FailedCase, Statistic
+from gradscope.errors import UnknownName, UsageError
+from gradscope.running import atomic_file
+from gradscope.running.atomic_file import locked, write_whole
 from tests.synthetic_cases import ENVIRONMENT, PROFILE, SLOPE, STEPS, baseline, case, entry, moved
 
 ROOT = Path(__file__).parent.parent
@@ -356,7 +356,7 @@ class TestWholeOrNotAtAll:
         write_baseline(path, baseline(case()))
         before = path.read_bytes()
         program = (
-            "import os, sys; from pathlib import Path; from gradscope.regression.accept import record; "
+            "import os, sys; from pathlib import Path; from gradscope.commands.check.accept import record; "
             "from tests.synthetic_cases import case, entry; "
             f"setattr({'os' if point == 'fsync' else 'Path'}, '{point}', lambda *a: os._exit(9)); "
             "record(Path(sys.argv[1]), {'gru': entry(case('gru'))}, reason='x')"
@@ -414,7 +414,7 @@ class Dying:
 class TestTwoProcesses:
     def test_recording_at_once_lose_nothing(self, path: Path) -> None:
         program = (
-            "import sys; from pathlib import Path; from gradscope.regression.accept import record; "
+            "import sys; from pathlib import Path; from gradscope.commands.check.accept import record; "
             "from tests.synthetic_cases import case, entry; name = sys.argv[2]; "
             "[record(Path(sys.argv[1]), {f'{name}{i}': entry(case(f'{name}{i}', seeds=1))}, reason=f'{name}{i}') "
             "for i in range(12)]"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.config.cases import cases_of, read_cases
-from gradscope.config.starter import STARTER
-from gradscope.config.toml_file import read_toml
+from gradscope.commands.check.cases import cases_of, read_cases
+from gradscope.commands.check.starter import STARTER
 from gradscope.errors import UsageError
+from gradscope.running.toml_file import read_toml
 
 SAMPLES = Path(__file__).parent.parent / "sample_configs"
 
@@ -115,7 +115,9 @@ def test_the_sample_file_can_be_read():
 
 def test_cases_are_read_without_torch(tmp_path):
     (tmp_path / "gradscope.toml").write_text(STARTER)
-    code = "import sys, pathlib; from gradscope.config.cases import read_cases; read_cases(pathlib.Path.cwd()); "
+    code = (
+        "import sys, pathlib; from gradscope.commands.check.cases import read_cases; read_cases(pathlib.Path.cwd()); "
+    )
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
 

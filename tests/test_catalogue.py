@@ -17,9 +17,10 @@ from torch import Tensor
 import gradscope.architectures
 from gradscope.architectures.build import build
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.architectures.spec import Family, Option
+from gradscope.architectures.spec import Family
 from gradscope.contract.combinators import Stack
 from gradscope.contract.model import Model
+from gradscope.contract.option import Option
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.sequence import SequenceModel
 from gradscope.errors import UnknownName, UsageError

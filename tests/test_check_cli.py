@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope.cli.main import run
-from gradscope.config.cases import Case
-from gradscope.config.starter import STARTER
-from gradscope.regression import against, measure
-from gradscope.regression.baseline_file import read_baseline
-from gradscope.regression.numbers import CaseNumbers, FailedCase
+from gradscope.commands.check import against, measure
+from gradscope.commands.check.baseline_file import read_baseline
+from gradscope.commands.check.cases import Case
+from gradscope.commands.check.numbers import CaseNumbers, FailedCase
+from gradscope.commands.check.starter import STARTER
+from gradscope.commands.main import run
 from tests.synthetic_cases import PROFILE as NORMS
 from tests.synthetic_cases import SLOPE, STEPS, case, moved
 
@@ -334,7 +334,7 @@ def test_every_help_names_the_exit_codes_and_examples(command: list[str], capsys
 @pytest.mark.parametrize("arguments", [["check", "--help"], ["baseline", "--help"], ["baseline", "record", "--help"]])
 def test_help_imports_no_torch(arguments: list[str]) -> None:
     program = (
-        "import sys; from gradscope.cli.main import run; code = run(sys.argv[1:]); "
+        "import sys; from gradscope.commands.main import run; code = run(sys.argv[1:]); "
         "sys.exit(code or str({'torch', 'pandas', 'matplotlib', 'numpy'} & set(sys.modules) or ''))"
     )
     answer = subprocess.run(

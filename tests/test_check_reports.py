@@ -11,17 +11,17 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from gradscope.cli.console import Messages
-from gradscope.cli.verdict_output import print_verdicts
-from gradscope.regression.compare import compare_cases
-from gradscope.regression.numbers import FailedCase
-from gradscope.regression.report_github import MOST_ANNOTATIONS, SUMMARY_BYTES, append_summary, error_commands
-from gradscope.regression.report_json import verdict_json
-from gradscope.regression.report_junit import verdict_junit
-from gradscope.regression.report_markdown import COMMENT_BYTES, MARKER, cut, verdict_markdown
-from gradscope.regression.report_rows import HEADERS, verdict_rows
-from gradscope.regression.report_table import verdict_sentences
-from gradscope.regression.verdict import CaseVerdict
+from gradscope.commands.check.compare import compare_cases
+from gradscope.commands.check.numbers import FailedCase
+from gradscope.commands.check.report_github import MOST_ANNOTATIONS, SUMMARY_BYTES, append_summary, error_commands
+from gradscope.commands.check.report_json import verdict_json
+from gradscope.commands.check.report_junit import verdict_junit
+from gradscope.commands.check.report_markdown import COMMENT_BYTES, MARKER, cut, verdict_markdown
+from gradscope.commands.check.report_rows import HEADERS, verdict_rows
+from gradscope.commands.check.report_table import verdict_sentences
+from gradscope.commands.check.verdict import CaseVerdict
+from gradscope.commands.check.verdict_output import print_verdicts
+from gradscope.running.console import Messages
 from tests.synthetic_cases import ENVIRONMENT, PROFILE, SLOPE, STEPS, case, entry, moved
 
 BACK = np.array([-0.2 if step < 190 else 0.0 for step in STEPS])

@@ -16,12 +16,13 @@ import pandas as pd
 import pytest
 import torch
 
-from gradscope import __version__, store
-from gradscope.cli import execution
-from gradscope.cli.main import run
-from gradscope.config.settings import COMPARE
-from gradscope.sweep import Cell, CellResult, run_cell
-from gradscope.sweep.result import GRADIENT_COLUMNS, SUMMARY_COLUMNS
+from gradscope import __version__
+from gradscope.commands.main import run
+from gradscope.running import execution, store
+from gradscope.running.cell import Cell
+from gradscope.running.cell_result import GRADIENT_COLUMNS, SUMMARY_COLUMNS, CellResult
+from gradscope.running.run_cell import run_cell
+from gradscope.running.settings import COMPARE
 
 ROOT = Path(__file__).parent.parent
 COMMAND_FILES = sorted(file for file in (ROOT / "sample_configs").glob("*.toml") if file.stem != "gradscope")
@@ -192,11 +193,13 @@ def test_a_toml_file_with_a_mistake_is_refused(tmp_path: Path, capsys: Captured)
 
 @pytest.mark.parametrize("file", COMMAND_FILES, ids=lambda file: file.stem)
 def test_sample_configurations_can_be_planned(file: Path) -> None:
-    from gradscope.config.compare import compare_configuration
-    from gradscope.config.sensitivity import sensitivity_configuration
-    from gradscope.config.spectrum import spectrum_configuration
-    from gradscope.config.toml_file import read_toml
-    from gradscope.plan import plan_comparison, plan_sensitivity, plan_spectrum
+    from gradscope.commands.compare.configuration import compare_configuration
+    from gradscope.commands.compare.plan import plan_comparison
+    from gradscope.commands.sensitivity.configuration import sensitivity_configuration
+    from gradscope.commands.sensitivity.plan import plan_sensitivity
+    from gradscope.commands.spectrum.configuration import spectrum_configuration
+    from gradscope.commands.spectrum.plan import plan_spectrum
+    from gradscope.running.toml_file import read_toml
 
     configure_and_plan = {
         "compare": (compare_configuration, plan_comparison),
@@ -357,7 +360,7 @@ def test_a_signal_ends_a_running_command_with_130(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_an_interrupt_that_a_callback_swallows_is_not_lost() -> None:
-    from gradscope.cli.interruption import remembered_interrupt
+    from gradscope.running.interruption import remembered_interrupt
 
     before = signal.getsignal(signal.SIGINT)
     with remembered_interrupt() as check:
@@ -416,7 +419,7 @@ def test_list_and_explain_say_what_there_is(capsys: Captured) -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["explain", "lstm"], ["compare", "--help"], ["--version"]])
 def test_what_only_shows_words_imports_no_torch(arguments: list[str]) -> None:
     program = (
-        "import sys; from gradscope.cli.main import run; code = run(sys.argv[1:]); "
+        "import sys; from gradscope.commands.main import run; code = run(sys.argv[1:]); "
         "heavy = {'torch', 'pandas', 'matplotlib', 'numpy'} & set(sys.modules); "
         "sys.exit(code or (f'imported {sorted(heavy)}' if heavy else 0))"
     )

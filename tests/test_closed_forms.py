@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import gradscope
-from gradscope.architectures.gru import GRU
-from gradscope.architectures.lstm import LSTM
-from gradscope.architectures.rnn import RNN
+from gradscope.architectures.dense.rnn import RNN
+from gradscope.architectures.gated.gru import GRU
+from gradscope.architectures.gated.lstm import LSTM
 from gradscope.dynamics.chain import diagonals
 from gradscope.dynamics.segments import Segment
 from tests.models import inputs, small

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.config.architectures import FAMILIES, parse_architectures
-from gradscope.config.compare import CompareConfiguration, compare_configuration
-from gradscope.config.inputs import parse_input
-from gradscope.config.lengths import parse_lengths
-from gradscope.config.settings import COMPARE, DTYPES, LOSSES
-from gradscope.config.toml_file import read_toml
+from gradscope.commands.compare.configuration import CompareConfiguration, compare_configuration
 from gradscope.errors import UnknownName, UsageError
+from gradscope.running.architecture_choice import FAMILIES, parse_architectures
+from gradscope.running.input_choice import parse_input
+from gradscope.running.lengths import parse_lengths
+from gradscope.running.settings import COMPARE, DTYPES, LOSSES
+from gradscope.running.toml_file import read_toml
 
 HERE = Path()
 
@@ -168,7 +168,7 @@ def test_the_configuration_has_every_setting_and_no_other() -> None:
 
 def test_losses_and_dtypes_are_those_that_can_be_measured() -> None:
     from gradscope.measurements import losses
-    from gradscope.sweep import materials
+    from gradscope.running import materials
 
     assert set(LOSSES) == set(losses.LOSSES)
     assert set(DTYPES) == set(materials.DTYPES)

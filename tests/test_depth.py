@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from gradscope.contract.initializer import Initializer
-from gradscope.dynamics.diagonal_scan import diagonal_scan
 from gradscope.errors import UnknownName, UsageError
+from gradscope.experiments.depth import signal_propagation
+from gradscope.experiments.residual_network import RECURRENCES, ResidualNetwork
 from gradscope.inputs.make import make_inputs
-from gradscope.measurements.depth import signal_propagation
-from gradscope.measurements.residual_network import RECURRENCES, ResidualNetwork
+from gradscope.numerics.diagonal_scan import diagonal_scan
 from tests.tolerances import RELATIVE
 
 EXACT = RELATIVE[torch.float64]

@@ -12,13 +12,14 @@ import pytest
 import torch
 
 import gradscope
-from gradscope.cli.main import run
-from gradscope.config.sensitivity import sensitivity_configuration
-from gradscope.measurements.depth import signal_propagation
-from gradscope.measurements.teacher_student import teacher_student_hessian
-from gradscope.plan import Plan, plan_sensitivity
-from gradscope.sweep.cell import DepthCell, HessianCell
-from gradscope.sweep.run_cell import run_cell
+from gradscope.commands.main import run
+from gradscope.commands.sensitivity.configuration import sensitivity_configuration
+from gradscope.commands.sensitivity.plan import plan_sensitivity
+from gradscope.experiments.depth import signal_propagation
+from gradscope.experiments.teacher_student import teacher_student_hessian
+from gradscope.running.cell import DepthCell, HessianCell
+from gradscope.running.plan import Plan
+from gradscope.running.run_cell import run_cell
 
 SMALL = ["sensitivity", "--hidden-size", "4", "--input-size", "3", "--device", "cpu", "--samples", "16", "--batch", "2"]
 SHORT = [*SMALL, "--arch", "gru", "--lambda", "0.5,0.9", "--length", "30", "--dtype", "float64"]

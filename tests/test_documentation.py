@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.cli import main as cli
+from gradscope.commands import main as cli
 
 ROOT = Path(__file__).parent.parent
 COMMAND_FILES = sorted(file for file in (ROOT / "sample_configs").glob("*.toml") if file.stem != "gradscope")
@@ -83,22 +83,22 @@ def test_sample_configurations_run(file, tmp_path):
     [
         "gradscope",
         "gradscope.architectures.build",
-        "gradscope.config.architectures",
-        "gradscope.config.inputs",
-        "gradscope.config.lambdas",
-        "gradscope.config.lengths",
-        "gradscope.config.steps",
+        "gradscope.running.architecture_choice",
+        "gradscope.running.input_choice",
+        "gradscope.commands.sensitivity.lambdas",
+        "gradscope.running.lengths",
+        "gradscope.commands.spectrum.steps",
         "gradscope.inputs.make",
-        "gradscope.measurements.exponents",
+        "gradscope.numerics.power_law",
         "gradscope.measurements.gradient_norms",
         "gradscope.measurements.jacobian_products",
         "gradscope.measurements.jacobian_spectrum",
         "gradscope.measurements.lyapunov_exponents",
         "gradscope.measurements.memory_sensitivity",
-        "gradscope.measurements.scalar_law",
+        "gradscope.experiments.scalar_law",
         "gradscope.measurements.state_jacobian",
         "gradscope.measurements.temporal_jacobian",
-        "gradscope.regression.statistics",
+        "gradscope.commands.check.statistics",
     ],
 )
 def test_examples_in_docstrings(module):

@@ -16,8 +16,9 @@ from gradscope.architectures.build import build
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.contract.combinators import Parallel
 from gradscope.contract.model import Model
-from gradscope.contract.recurrence import Recurrence, State
+from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.sequence import SequenceModel
+from gradscope.contract.state import State
 from gradscope.errors import UsageError
 
 BATCH, LENGTH, INPUT, HIDDEN = 2, 7, 5, 3

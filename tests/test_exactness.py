@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import gradscope
-from gradscope.contract.activations import sigmoid, tanh
-from gradscope.dynamics.scaled import Scaled, add, power_of_two
+from gradscope.numerics.activations import sigmoid, tanh
+from gradscope.numerics.scaled import Scaled, add, power_of_two
 from tests.models import inputs, small
 from tests.tolerances import DECADES
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import gradscope
-from gradscope.dynamics.scaled import Scaled
-from gradscope.dynamics.state_vector import as_state, as_vector
+from gradscope.contract.state import as_state, as_vector
+from gradscope.numerics.scaled import Scaled
 from tests.models import ALL, inputs, small
 from tests.tolerances import RELATIVE
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import gradscope
-from gradscope.dynamics.stretching import stretching
 from gradscope.measurements.lyapunov_exponents import exponents_of
+from gradscope.numerics.stretching import stretching
 from tests.models import ALL, inputs, small
 
 RECURRENT = [(name, options) for name, options in [*ALL, ("skip-rnn", {"k": 3, "alpha": 0.0})] if name != "transformer"]

@@ -13,18 +13,18 @@ import torch
 from torch import nn
 
 import gradscope
-from gradscope.config.cases import cases_of, read_cases
-from gradscope.contract.random_streams import random_stream
-from gradscope.contract.symmetry import permute_units
+from gradscope.commands.check import fingerprints
+from gradscope.commands.check.cases import cases_of, read_cases
+from gradscope.commands.check.measure import measure_case, measure_model
+from gradscope.commands.check.noise import jitter, largest_difference
+from gradscope.commands.check.numbers import FailedCase
+from gradscope.commands.check.own_model import own_model
+from gradscope.commands.check.permuted_units import permute_units
+from gradscope.commands.check.plain_case import plain_case, read_case
+from gradscope.commands.check.statistics import gradient_statistics, knots, mean_of_samples
 from gradscope.errors import Unmeasurable, UsageError
 from gradscope.measurements.losses import ReorderedLoss, output_cotangents
-from gradscope.regression import fingerprints
-from gradscope.regression.measure import measure_case, measure_model
-from gradscope.regression.noise import jitter, largest_difference
-from gradscope.regression.numbers import FailedCase
-from gradscope.regression.own_model import own_model
-from gradscope.regression.plain_case import plain_case, read_case
-from gradscope.regression.statistics import gradient_statistics, knots, mean_of_samples
+from gradscope.numerics.random_streams import random_stream
 from tests.lstm_variants import LSTMCell
 
 TOLERANCE = 0.01
@@ -143,8 +143,9 @@ def test_the_order_of_samples_does_not_matter(arch):
 
 def test_scalar_kernels_give_the_same_numbers(tmp_path):
     code = (
-        "import json, sys, pathlib, torch; from gradscope.config.cases import read_cases; "
-        "from gradscope.regression.measure import measure_case; from gradscope.regression.plain_case import plain_case;"
+        "import json, sys, pathlib, torch; from gradscope.commands.check.cases import read_cases; "
+        "from gradscope.commands.check.measure import measure_case; "
+        "from gradscope.commands.check.plain_case import plain_case; "
         "cases = read_cases(pathlib.Path(sys.argv[1])).cases; "
         "print(json.dumps([torch.backends.cpu.get_cpu_capability(), *(plain_case(measure_case(c)) for c in cases)]))"
     )
@@ -381,7 +382,7 @@ def test_the_definition_tells_settings_apart(tmp_path):
 
 def test_another_version_of_the_probe_is_another_definition(tmp_path, monkeypatch):
     first = small_case(tmp_path, 'arch = "rnn"\ngate = "slope"')
-    monkeypatch.setattr("gradscope.regression.case_numbers.PROBE_VERSION", fingerprints.PROBE_VERSION + 1)
+    monkeypatch.setattr("gradscope.commands.check.case_numbers.PROBE_VERSION", fingerprints.PROBE_VERSION + 1)
     assert small_case(tmp_path, 'arch = "rnn"\ngate = "slope"').definition_hash != first.definition_hash
 
 

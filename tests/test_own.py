@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import gradscope
-from gradscope.data_file import read_data
+from gradscope.inputs.data_file import read_data
 from gradscope.inputs.windows import cut_windows
 from tests.models import inputs
 from tests.tolerances import DECADES

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradscope.architectures.custom import seeded_generators
-from gradscope.cli.main import run
+from gradscope.commands.main import run
+from gradscope.own.custom import seeded_generators
 
 Captured = pytest.CaptureFixture[str]
 CASES = (
@@ -162,7 +162,7 @@ def test_generators_are_put_back_after_an_error() -> None:
 def test_what_an_import_changes_does_not_depend_on_the_selection(folder: Path, capsys: Captured) -> None:
     text = CASES.format("cell.py:Cell") + '[[case]]\nname = "second"\narch = "cell.py:Cell"\nhidden-size = 4\n'
     (folder / "gradscope.toml").write_text(text)
-    script = "import sys; from gradscope.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    script = "import sys; from gradscope.commands.main import run; sys.exit(run(sys.argv[1:]))"
 
     def alone(*words: str) -> int:
         return subprocess.run([sys.executable, "-c", script, *words, "--quiet"], check=False).returncode

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gradscope.regression import in_tests
+from gradscope.commands.check import in_tests
 
 pytest_plugins = ("pytester",)
 

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from gradscope.config.lambdas import parse_lambdas
-from gradscope.contract.random_streams import random_stream
+from gradscope.commands.sensitivity.lambdas import parse_lambdas
 from gradscope.errors import UnknownName, UsageError
+from gradscope.experiments.scalar_law import CHUNK_STEPS, scalar_law
 from gradscope.inputs.driven import driven_input
 from gradscope.inputs.make import make_inputs
-from gradscope.measurements.exponents import fit_exponent
-from gradscope.measurements.scalar_law import CHUNK_STEPS, scalar_law
+from gradscope.numerics.power_law import fit_exponent
+from gradscope.numerics.random_streams import random_stream
 
 LAMBDAS = [0.9, -0.5, 0.8 + 0.3j]
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import gradscope
-from gradscope.cli.main import run
-from gradscope.config.settings import NORMALIZATIONS, PARAMETRIZATIONS, SENSITIVITY, shown_name
-from gradscope.stability import curse
-from gradscope.store import read_frames
-from gradscope.sweep.result import TABLES
+from gradscope.commands.main import run
+from gradscope.measurements.stability import curse
+from gradscope.running.cell_result import TABLES
+from gradscope.running.settings import NORMALIZATIONS, PARAMETRIZATIONS, SENSITIVITY, shown_name
+from gradscope.running.store import read_frames
 from gradscope.theory import NORMALIZATIONS as IN_THEORY
 from gradscope.theory import PARAMETRIZATIONS as WITH_FACTORS
 from gradscope.theory import sensitivity, state_power

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 import gradscope
-from gradscope.dynamics.adjoint import Wants
+from gradscope.commands.sensitivity.scalar_laws import FROM_THE_LIMIT, measure_scalar_law
+from gradscope.contract.state import as_vector
+from gradscope.dynamics.cotangents import Wants
 from gradscope.dynamics.linearize import adjoint_segments, linearize
-from gradscope.dynamics.state_vector import as_vector
-from gradscope.measurements.exponents import fit_exponent
 from gradscope.measurements.losses import SegmentCotangents
 from gradscope.measurements.memory_sensitivity import _with_state_in_front
-from gradscope.sweep.cell import ScalarCell
-from gradscope.sweep.scalar_laws import FROM_THE_LIMIT, measure_scalar_law
+from gradscope.numerics.power_law import fit_exponent
+from gradscope.running.cell import ScalarCell
 from tests.models import ALL, inputs, small
 
 SIZE, LENGTH, BATCH = 2, 5, 2

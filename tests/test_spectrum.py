@@ -8,11 +8,11 @@ from torch.func import jacrev, vmap
 
 import gradscope
 from gradscope.contract.combinators import Parallel
-from gradscope.contract.random_streams import random_stream
+from gradscope.contract.state import as_state, as_vector
 from gradscope.dynamics.joint_jacobians import joint_jacobians
-from gradscope.dynamics.state_vector import as_state, as_vector
 from gradscope.measurements.jacobian_products import products_of
 from gradscope.measurements.jacobian_spectrum import spectrum_of
+from gradscope.numerics.random_streams import random_stream
 from tests.models import ALL, Convolved, inputs, small
 from tests.tolerances import DECADES, EIGENVALUE, RELATIVE
 

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gradscope.cli.main import run
-from gradscope.config.settings import SPECTRUM
-from gradscope.config.steps import parse_steps
+from gradscope.commands.main import run
+from gradscope.commands.spectrum.steps import parse_steps
 from gradscope.errors import UsageError
-from gradscope.store import read_frames
-from gradscope.sweep.result import TABLES
+from gradscope.running.cell_result import TABLES
+from gradscope.running.settings import SPECTRUM
+from gradscope.running.store import read_frames
 
 SIZES = ["--hidden-size", "5", "--input-size", "3", "--seeds", "2", "--device", "cpu"]
 SMALL = ["spectrum", *SIZES, "--length", "30", "--warm-up", "10", "--steps", "10,30"]

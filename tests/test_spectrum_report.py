@@ -8,15 +8,15 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from gradscope.report.pictures import PICTURES
-from gradscope.report.plots import save
-from gradscope.report.spectrum_plots import plot_eigenvalues, plot_lyapunov, plot_products, plot_temporal
-from gradscope.report.spectrum_rows import largest_exponent, misleading, spectrum_rows
-from gradscope.report.spectrum_sentences import findings
-from gradscope.report.spectrum_tables import spectrum_markdown, spectrum_table
-from gradscope.report.style import looks
-from gradscope.stability import radius_stability, stability
-from gradscope.sweep.result import TABLES
+from gradscope.commands.spectrum.pictures import plot_eigenvalues, plot_lyapunov, plot_products, plot_temporal
+from gradscope.commands.spectrum.rows import largest_exponent, misleading, spectrum_rows
+from gradscope.commands.spectrum.sentences import findings
+from gradscope.commands.spectrum.table import spectrum_markdown, spectrum_table
+from gradscope.measurements.drawing import looks
+from gradscope.measurements.stability import radius_stability, stability
+from gradscope.running.cell_result import TABLES
+from gradscope.running.pictures import PICTURES
+from gradscope.running.store import save
 
 
 def summary(*rows):

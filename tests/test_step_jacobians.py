@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 from gradscope.architectures.build import build
-from gradscope.contract.recurrence import Prepared, Recurrence, State
+from gradscope.contract.recurrence import Recurrence
+from gradscope.contract.state import Prepared, State
 
 BATCH, INPUT, HIDDEN = 2, 5, 3
 EXACT = {"rtol": 1e-11, "atol": 1e-13}

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gradscope import store
-from gradscope.config.compare import compare_configuration
+from gradscope.commands.compare.configuration import compare_configuration
+from gradscope.commands.compare.plan import plan_comparison
 from gradscope.errors import UsageError
-from gradscope.plan import plan_comparison
-from gradscope.sweep import CellResult, run_cell, run_sweep
-from gradscope.sweep.result import GRADIENT_COLUMNS, SUMMARY_COLUMNS
+from gradscope.running import store
+from gradscope.running.cell_result import GRADIENT_COLUMNS, SUMMARY_COLUMNS, CellResult
+from gradscope.running.run_cell import run_cell
+from gradscope.running.runner import run_sweep
 
 GIVEN = {"arch": "rnn,lstm", "lengths": "4,9", "hidden_size": "5", "input_size": "3", "batch": "2", "seeds": "2"}
 CELLS = plan_comparison(compare_configuration(GIVEN, folder=Path())).cells

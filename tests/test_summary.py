@@ -9,17 +9,18 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 
-from gradscope.diagnosis import verdict, verdict_of
-from gradscope.measurements.batch_statistics import log10_median, log10_root_mean_square
-from gradscope.measurements.results import GradientNorms, RecurrentWeightSteps
+from gradscope.commands.compare.pictures import plot_gradient_norms, plot_length_sweep
+from gradscope.commands.compare.rows import comparison
+from gradscope.commands.compare.sentences import findings
+from gradscope.commands.compare.table import comparison_markdown
+from gradscope.measurements.diagnosis import verdict, verdict_of
+from gradscope.measurements.drawing import looks
+from gradscope.measurements.gradient_result import GradientNorms, RecurrentWeightSteps, sampled_lags
 from gradscope.measurements.summary import summarize
-from gradscope.report.frames import gradient_frame, sampled_lags
-from gradscope.report.plots import plot_gradient_norms, plot_length_sweep, plot_result, save
-from gradscope.report.rows import comparison, mean_and_deviation
-from gradscope.report.sentences import findings
-from gradscope.report.style import looks
-from gradscope.report.tables import comparison_markdown
-from gradscope.sweep.result import SUMMARY_COLUMNS
+from gradscope.numerics.batch_statistics import log10_median, log10_root_mean_square
+from gradscope.numerics.over_seeds import mean_and_deviation
+from gradscope.running.cell_result import SUMMARY_COLUMNS
+from gradscope.running.store import save
 
 
 def geometric(rate, length=100, reference_lag=0, start=0.0):
@@ -128,7 +129,7 @@ def frames(rates):
     for label, rate in rates.items():
         for seed in (0, 1):
             result = geometric(rate + 0.001 * seed)
-            gradients.append(gradient_frame(result).assign(arch=label, seed=seed))
+            gradients.append(result.to_dataframe().assign(arch=label, seed=seed))
             for row in summarize(result):
                 values = {**vars(row), "arch": label, "seed": seed, "parameters": 10, "parameters_stored": 10}
                 summaries.append({**values, "state_size": 4, "verdict": verdict(row)})
@@ -291,7 +292,7 @@ def test_the_axis_names_the_reference():
         summary["reference_lag"] = lags
         for figure in (plot_gradient_norms(gradients, summary), plot_length_sweep(summary)):
             assert figure.axes[0].get_ylabel().endswith(words)
-    assert "relative to one step back" in plot_result(geometric(-0.5, reference_lag=1)).axes[0].get_ylabel()
+    assert "relative to one step back" in geometric(-0.5, reference_lag=1).plot().axes[0].get_ylabel()
 
 
 def test_texts_have_a_background():

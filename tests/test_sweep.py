@@ -13,14 +13,17 @@ import pytest
 import torch
 
 import gradscope
-from gradscope.config.compare import compare_configuration
+from gradscope.commands.compare.configuration import compare_configuration
+from gradscope.commands.compare.plan import plan_comparison
 from gradscope.errors import GradscopeError, UnknownName, Unmeasurable, UsageError
-from gradscope.plan import Plan, plan_comparison
-from gradscope.store import CellStore
-from gradscope.sweep import Cell, CellResult, run_cell, run_sweep
-from gradscope.sweep.checkpoint import load_checkpoint
-from gradscope.sweep.device import resolve_device
-from gradscope.sweep.result import GRADIENT_COLUMNS, SUMMARY_COLUMNS, blank_tables
+from gradscope.running.cell import Cell
+from gradscope.running.cell_result import GRADIENT_COLUMNS, SUMMARY_COLUMNS, CellResult, blank_tables
+from gradscope.running.checkpoint import load_checkpoint
+from gradscope.running.device import resolve_device
+from gradscope.running.plan import Plan
+from gradscope.running.run_cell import run_cell
+from gradscope.running.runner import run_sweep
+from gradscope.running.store import CellStore
 
 SMALL = {"hidden_size": "5", "input_size": "3", "batch": "2", "seeds": "1", "device": "cpu", "dtype": "float64"}
 
@@ -197,7 +200,7 @@ def test_the_key_of_a_cell_follows_its_definition_and_the_content_of_files(tmp_p
 def test_the_key_of_a_cell_follows_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = one_cell()
     before = cell.key
-    monkeypatch.setattr("gradscope.sweep.cell.__version__", "0.0.0")
+    monkeypatch.setattr("gradscope.running.cell.__version__", "0.0.0")
     assert cell.key != before
 
 

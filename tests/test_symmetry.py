@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 import gradscope
+from gradscope.commands.check.permuted_units import permute_units
 from gradscope.contract import symmetry as module
-from gradscope.contract.symmetry import Symmetry, permute_units
+from gradscope.contract.symmetry import Symmetry
 from tests.models import ALL, inputs, small
 
 LENGTH = 20

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from gradscope.contract.random_streams import random_stream
 from gradscope.errors import UnknownName, UsageError
-from gradscope.measurements.linear_students import LINEAR_STUDENTS
-from gradscope.measurements.linear_teacher import linear_teacher
-from gradscope.measurements.teacher_student import teacher_student_hessian
+from gradscope.experiments.linear_students import LINEAR_STUDENTS
+from gradscope.experiments.linear_teacher import linear_teacher
+from gradscope.experiments.teacher_student import teacher_student_hessian
+from gradscope.numerics.random_streams import random_stream
 from tests.tolerances import RELATIVE
 
 EXACT = RELATIVE[torch.float64]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope.regression.compare import compare_baselines, compare_case, compare_cases, max_shift_decades
-from gradscope.regression.compare_statistic import LEAST_TOLERANCE_DECADES
-from gradscope.regression.numbers import CaseNumbers, FailedCase, Statistic
-from gradscope.regression.sentences import definition_differences, described
-from gradscope.regression.verdict import CaseVerdict, exit_code
+from gradscope.commands.check.compare import compare_baselines, compare_case, compare_cases, max_shift_decades
+from gradscope.commands.check.compare_statistic import LEAST_TOLERANCE_DECADES
+from gradscope.commands.check.numbers import CaseNumbers, FailedCase, Statistic
+from gradscope.commands.check.sentences import definition_differences, described
+from gradscope.commands.check.verdict import CaseVerdict, exit_code
 from tests.synthetic_cases import ENVIRONMENT, PROFILE, SLOPE, STEPS, WEIGHTS, baseline, case, entry, moved
 
 BACK = np.array([-0.189 if step < 190 else 0.0 for step in STEPS])  # what a smaller forget bias does

@@ -12,8 +12,8 @@ from gradscope.contract.initializer import Initializer
 from gradscope.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from gradscope.architectures.spec import OptionValue
     from gradscope.contract.model import Model
+    from gradscope.contract.option import OptionValue
 
 
 def build(
@@ -55,7 +55,7 @@ def build(
         if size < 1:
             raise UsageError(f"{key} should be at least 1, but {size} was given.")
     if ":" in name:
-        from gradscope.architectures.custom import custom_model
+        from gradscope.own.custom import custom_model
 
         model = custom_model(
             name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers, seed=seed, options=options

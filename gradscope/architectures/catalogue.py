@@ -8,104 +8,105 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gradscope.architectures.spec import ArchitectureSpec, Option
+from gradscope.architectures.spec import ArchitectureSpec
+from gradscope.contract.option import Option
 
 if TYPE_CHECKING:
     from gradscope.contract.model import Model
 
 
 def _rnn() -> Callable[..., Model]:
-    from gradscope.architectures.rnn import RNN
+    from gradscope.architectures.dense.rnn import RNN
 
     return RNN
 
 
 def _lstm() -> Callable[..., Model]:
-    from gradscope.architectures.lstm import LSTM
+    from gradscope.architectures.gated.lstm import LSTM
 
     return LSTM
 
 
 def _gru() -> Callable[..., Model]:
-    from gradscope.architectures.gru import GRU
+    from gradscope.architectures.gated.gru import GRU
 
     return GRU
 
 
 def _gru_cho() -> Callable[..., Model]:
-    from gradscope.architectures.gru_cho import GRUCho
+    from gradscope.architectures.gated.gru_cho import GRUCho
 
     return GRUCho
 
 
 def _residual_rnn() -> Callable[..., Model]:
-    from gradscope.architectures.residual_rnn import ResidualRNN
+    from gradscope.architectures.dense.residual_rnn import ResidualRNN
 
     return ResidualRNN
 
 
 def _rrn() -> Callable[..., Model]:
-    from gradscope.architectures.rrn import RRN
+    from gradscope.architectures.dense.rrn import RRN
 
     return RRN
 
 
 def _linear_rnn() -> Callable[..., Model]:
-    from gradscope.architectures.linear_rnn import LinearRNN
+    from gradscope.architectures.dense.linear_rnn import LinearRNN
 
     return LinearRNN
 
 
 def _sc_lstm_i() -> Callable[..., Model]:
-    from gradscope.architectures.sc_lstm import SCLSTMI
+    from gradscope.architectures.buffered.sc_lstm import SCLSTMI
 
     return SCLSTMI
 
 
 def _sc_lstm_p() -> Callable[..., Model]:
-    from gradscope.architectures.sc_lstm import SCLSTMP
+    from gradscope.architectures.buffered.sc_lstm import SCLSTMP
 
     return SCLSTMP
 
 
 def _skip_rnn() -> Callable[..., Model]:
-    from gradscope.architectures.skip_rnn import SkipRNN
+    from gradscope.architectures.buffered.skip_rnn import SkipRNN
 
     return SkipRNN
 
 
 def _hrl() -> Callable[..., Model]:
-    from gradscope.architectures.hybrids import HRL
+    from gradscope.architectures.composite.hybrids import HRL
 
     return HRL
 
 
 def _lstm_gru() -> Callable[..., Model]:
-    from gradscope.architectures.hybrids import LSTMGRU
+    from gradscope.architectures.composite.hybrids import LSTMGRU
 
     return LSTMGRU
 
 
 def _lru() -> Callable[..., Model]:
-    from gradscope.architectures.lru import LRU
+    from gradscope.architectures.diagonal.lru import LRU
 
     return LRU
 
 
 def _min_gru() -> Callable[..., Model]:
-    from gradscope.architectures.min_gru import MinGRU
+    from gradscope.architectures.diagonal.min_gru import MinGRU
 
     return MinGRU
 
 
 def _deltanet() -> Callable[..., Model]:
-    from gradscope.architectures.deltanet import DeltaNet
+    from gradscope.architectures.matrix_state.deltanet import DeltaNet
 
     return DeltaNet
 
 
 def _transformer() -> Callable[..., Model]:
-    from gradscope.architectures.transformer import Transformer
+    from gradscope.architectures.attention.transformer import Transformer
 
     return Transformer
 

@@ -6,65 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from gradscope.contract.option import Option, OptionValue
 from gradscope.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from gradscope.contract.model import Model
 
-OptionValue = bool | int | float | str
 Family = Literal["dense", "gated", "buffered", "composite", "diagonal", "matrix-state", "attention"]
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of an architecture, ``name=value`` after a colon.
-
-    Attributes:
-        default: Its value when not given; the type of the default is the type of the option.
-        choices: The allowed words, for an option that is a word.
-        minimum: The smallest allowed number, for an option that is a number.
-    """
-
-    name: str
-    default: OptionValue
-    help: str
-    choices: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-
-    def parse(self, architecture: str, text: OptionValue) -> OptionValue:
-        """The value that a text stands for.
-
-        Raises:
-            UsageError: The text is no value of this option; says what is.
-        """
-        value = self._convert(str(text).strip())
-        if value is None or (self.choices and value not in self.choices):
-            expected = " or ".join(self.choices) or {bool: "true or false", int: "a whole number"}.get(
-                type(self.default), "a number"
-            )
-            raise UsageError(f"{architecture}: option {self.name}={text} should be {expected}.")
-        if not isinstance(value, str):
-            if self.minimum is not None and value < self.minimum:
-                raise UsageError(f"{architecture}: option {self.name}={text} should be at least {self.minimum:g}.")
-            if self.maximum is not None and value > self.maximum:
-                raise UsageError(f"{architecture}: option {self.name}={text} should be at most {self.maximum:g}.")
-        return value
-
-    def _convert(self, text: str) -> OptionValue | None:
-        if isinstance(self.default, bool):
-            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(text.lower())
-        if isinstance(self.default, str):
-            return text
-        try:
-            number = float(text)
-        except ValueError:
-            return None
-        if number != number or number in (float("inf"), float("-inf")):
-            return None
-        if isinstance(self.default, int):
-            return int(number) if number == int(number) else None
-        return number
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from gradscope.architectures.memory import logit
 from gradscope.contract.chain import ChainRecurrence, ClosedForm, PointwiseMap, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.model import MemoryGroups
-from gradscope.contract.recurrence import Block, Prepared, State
+from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gradscope.contract.recurrence import Block
+from gradscope.contract.state import Block
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradscope.contract.recurrence import Prepared, Recurrence, State
+from gradscope.contract.recurrence import Recurrence
+from gradscope.contract.state import Prepared, State
 
 
 class Node(Protocol):

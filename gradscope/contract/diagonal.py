@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gradscope.contract.recurrence import Prepared, Recurrence, State
+from gradscope.contract.recurrence import Recurrence
+from gradscope.contract.state import Prepared, State
 
 
 class DiagonalRecurrence(Recurrence):

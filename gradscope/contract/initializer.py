@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradscope.contract.random_streams import random_stream
+from gradscope.numerics.random_streams import random_stream
 
 
 class Initializer:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gradscope.contract.recurrence import Prepared, Recurrence
-from gradscope.contract.spectrum import Spectrum
+from gradscope.contract.recurrence import Recurrence
+from gradscope.contract.state import Prepared
+from gradscope.numerics.spectrum import Spectrum
 
 
 class MatrixStateRecurrence(Recurrence):

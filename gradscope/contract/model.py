@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from gradscope.contract.symmetry import Symmetry
 from gradscope.errors import Unmeasurable, UsageError
-
-if TYPE_CHECKING:
-    from gradscope.contract.symmetry import Symmetry
 
 # Parameter name to its parts: a group (magnitude and angle of the recurrence, input, rest) and rows of the parameter.
 MemoryGroups = dict[str, tuple[tuple[str, slice], ...]]

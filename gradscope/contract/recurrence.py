@@ -11,36 +11,15 @@ is not a component of its own. Any number of leading dimensions stands for ``bat
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from gradscope.contract.dense_spectrum import dense_eigenvalues, dense_singular_values
+from gradscope.contract.block_matrix import BlockMatrix
 from gradscope.contract.model import Model
-
-if TYPE_CHECKING:
-    from gradscope.contract.block_matrix import BlockMatrix
-
-State = dict[str, Tensor]  # block name -> (batch, *block shape)
-Prepared = dict[str, Tensor]  # name -> (batch, length, *) or, for one step, (batch, *)
-
-
-@dataclass(frozen=True)
-class Block:
-    """One named part of the state of one sample."""
-
-    name: str
-    shape: tuple[int, ...]
-    is_complex: bool = False
-    is_buffer: bool = False
-
-    @property
-    def size(self) -> int:
-        """Real numbers in the block."""
-        return math.prod(self.shape) * (2 if self.is_complex else 1)
+from gradscope.contract.state import Block, Prepared, State
+from gradscope.numerics.dense_spectrum import dense_eigenvalues, dense_singular_values
 
 
 class Recurrence(Model):

@@ -8,117 +8,23 @@ steps' inputs u on to x and to the parameters.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from gradscope.contract.recurrence import Prepared, State
+from gradscope.contract.state import State
+from gradscope.dynamics.cotangents import Cotangents, LocalSteps, Pulled, Wants
 from gradscope.dynamics.parameter_gradients import ParameterGradients
 from gradscope.dynamics.pullbacks import PreparePullback, readout_vjp
-from gradscope.dynamics.scaled import ZERO_EXPONENT, Scaled, add, largest_entry, row_exponent, times_power_of_two
 from gradscope.dynamics.segments import Segment, SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
+from gradscope.numerics.scaled import ZERO_EXPONENT, Scaled, add, largest_entry, row_exponent, times_power_of_two
 
 RESCALE_STEPS = 64
 # Between two rescalings δ may shrink or grow by so many bits before the stretch is taken in two halves: the range in
 # which the smaller entries keep their digits and squares (taken in float64) neither underflow nor overflow.
 RANGE_BITS = {torch.float32: 90, torch.float64: 400}
 SAMPLED_STEPS = 8  # δ is looked at once in so many steps: it cannot leave the range and come back in between
-
-
-@dataclass(frozen=True)
-class Wants:
-    """What an adjoint is asked for; what is not asked for is not computed.
-
-    Attributes:
-        components: Names of the nodes whose total derivative is wanted.
-        state: The adjoint of the whole Markov state.
-        inputs: ∂L/∂x_t.
-        parameters: Per-sample gradients of the parameters, and the steps' shares of the recurrent ones.
-    """
-
-    components: frozenset[str]
-    state: bool = False
-    inputs: bool = False
-    parameters: bool = False
-
-
-@dataclass(frozen=True)
-class Cotangents:
-    """∂L/∂y for the outputs of one segment.
-
-    Attributes:
-        every: At every step, rows ``(steps, active, batch)``; None where it is zero.
-        last: At the segment's last step alone, rows ``(active, batch)``; None where it is zero.
-    """
-
-    every: Scaled | None = None
-    last: Scaled | None = None
-
-
-@dataclass(frozen=True)
-class Pulled:
-    """What the adjoint finds in one segment; rows are ``(steps, active, batch)``.
-
-    Attributes:
-        nodes: Total derivative at each component asked for.
-        state: Adjoint of the Markov state, one entry per block of the state.
-        inputs: ∂L/∂x_t.
-        recurrent_norms: log10 ‖G_t‖ of the step's share in the recurrent weights' gradient, one entry per recurrence.
-    """
-
-    nodes: dict[str, Scaled] = field(default_factory=dict)
-    state: tuple[Scaled, ...] = ()
-    inputs: Scaled | None = None
-    recurrent_norms: tuple[Tensor, ...] = ()
-
-
-class LocalSteps(ABC):
-    """The linearised steps of one segment, in one of the shapes; values are mantissas ``(steps, active, batch, *)``.
-
-    Attributes:
-        delta: The adjoint δ_t of every step, block by block, filled by ``pull``.
-    """
-
-    delta: State
-
-    @abstractmethod
-    def pull(self, first: int, last: int, delta: State, direct: State | None) -> State:
-        """Runs the recurrence over the segment's steps ``last, last − 1, …, first + 1``, counted from 1.
-
-        Args:
-            first: The step before the earliest one.
-            last: The latest step.
-            delta: Adjoint at the latest step, without its direct term, ``(active, batch, *)``.
-            direct: Direct terms of these steps, ``(last − first, active, batch, *)``.
-
-        Returns:
-            The adjoint at step ``first`` without its direct term.
-        """
-
-    @abstractmethod
-    def total(self, name: str) -> Tensor:
-        """Total derivative at a component."""
-
-    @abstractmethod
-    def prepared_cotangent(self) -> Prepared:
-        """∂L/∂u_t through the steps."""
-
-    @abstractmethod
-    def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
-        """Gradients of the parameters that act in the steps themselves, summed over the segment.
-
-        Args:
-            alignment: Powers of two ``(steps, active, batch)`` that bring all steps to one exponent.
-
-        Returns:
-            Parameter name to ``(active, batch, *parameter shape)``.
-        """
-
-    @abstractmethod
-    def recurrent_norm(self) -> Tensor:
-        """Norm of each step's share in the gradient of the recurrent weights, ``(steps, active, batch)``."""
 
 
 class RecurrenceAdjoint(ABC):

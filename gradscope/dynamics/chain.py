@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from gradscope.contract.chain import ChainRecurrence, Derivatives, Stage
-from gradscope.contract.recurrence import Prepared, State
-from gradscope.dynamics.adjoint import LocalSteps, RecurrenceAdjoint
-from gradscope.dynamics.scaled import expand_like
+from gradscope.contract.state import Prepared, State
+from gradscope.dynamics.adjoint import RecurrenceAdjoint
+from gradscope.dynamics.cotangents import LocalSteps
 from gradscope.dynamics.segments import SegmentStates
 from gradscope.errors import UsageError
+from gradscope.numerics.scaled import expand_like
 
 Operation = tuple[Callable[..., Tensor], list[tuple[Tensor, ...]]]
 

@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from gradscope.contract.dense_spectrum import dense_eigenvalues
-from gradscope.contract.random_streams import random_stream
-from gradscope.dynamics.products import ProductNorms, product_norms
-from gradscope.dynamics.stretching import Stretching, stretching
+from gradscope.numerics.dense_spectrum import dense_eigenvalues
+from gradscope.numerics.products import ProductNorms, product_norms
+from gradscope.numerics.random_streams import random_stream
+from gradscope.numerics.stretching import Stretching, stretching
 
 CHUNK_BYTES = 8 * 2**20  # Jacobians that are at hand at a time
 

@@ -7,20 +7,21 @@ from torch import Tensor
 
 from gradscope.contract.block_matrix import BlockMatrix
 from gradscope.contract.chain import ChainRecurrence
-from gradscope.contract.dense_spectrum import dense_eigenvalues, dense_singular_values
-from gradscope.contract.recurrence import Block, Recurrence
-from gradscope.contract.spectrum import Spectrum
+from gradscope.contract.recurrence import Recurrence
+from gradscope.contract.state import Block
 from gradscope.dynamics.chain_jacobian import chain_jacobians
 from gradscope.dynamics.core_jacobians import CoreJacobians
 from gradscope.dynamics.jacobian import jacobians_by_autograd
-from gradscope.dynamics.leading_spectrum import (
+from gradscope.dynamics.segments import Segment
+from gradscope.dynamics.trajectory import Trajectory
+from gradscope.numerics.dense_spectrum import dense_eigenvalues, dense_singular_values
+from gradscope.numerics.leading_spectrum import (
     DEFAULT_LEADING,
     LARGEST_DENSE,
     leading_eigenvalues,
     leading_singular_values,
 )
-from gradscope.dynamics.segments import Segment
-from gradscope.dynamics.trajectory import Trajectory
+from gradscope.numerics.spectrum import Spectrum
 
 
 class DenseJacobians(CoreJacobians):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gradscope.contract.recurrence import Prepared, State
-from gradscope.dynamics.adjoint import LocalSteps, RecurrenceAdjoint
+from gradscope.contract.state import Prepared, State
+from gradscope.dynamics.adjoint import RecurrenceAdjoint
+from gradscope.dynamics.cotangents import LocalSteps
 from gradscope.dynamics.parameter_gradients import recurrent_norms
 from gradscope.dynamics.pullbacks import over_lengths
 from gradscope.dynamics.segments import SegmentStates

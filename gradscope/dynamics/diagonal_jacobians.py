@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from gradscope.contract.diagonal import DiagonalRecurrence
-from gradscope.contract.spectrum import Spectrum
-from gradscope.dynamics.products import ProductNorms
-from gradscope.dynamics.stretching import LONGEST_BLOCK, Stretching
 from gradscope.dynamics.trajectory import Trajectory
+from gradscope.numerics.products import ProductNorms
+from gradscope.numerics.spectrum import Spectrum
+from gradscope.numerics.stretching import LONGEST_BLOCK, Stretching
 
 CHUNK_BYTES = 8 * 2**20  # factors that are at hand at a time
 

@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 from gradscope.contract.recurrence import Recurrence
+from gradscope.contract.state import as_state, as_vector
 from gradscope.dynamics.decomposed_cells import DecomposedCells
 from gradscope.dynamics.segments import SegmentStates
-from gradscope.dynamics.state_vector import as_state, as_vector
 
 
 def jacobians_by_autograd(model: Recurrence, here: SegmentStates) -> Tensor:

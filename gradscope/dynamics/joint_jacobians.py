@@ -7,21 +7,21 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 from gradscope.contract.combinators import Parallel, Stack
-from gradscope.contract.dense_spectrum import dense_eigenvalues, dense_singular_values
 from gradscope.contract.model import Model
 from gradscope.contract.recurrence import Recurrence
-from gradscope.contract.spectrum import Spectrum
+from gradscope.contract.state import as_state, as_vector
 from gradscope.dynamics.core_jacobians import CoreJacobians
 from gradscope.dynamics.decomposed_cells import DecomposedCells
-from gradscope.dynamics.leading_spectrum import (
+from gradscope.dynamics.trajectory import Trajectory
+from gradscope.errors import Unmeasurable
+from gradscope.numerics.dense_spectrum import dense_eigenvalues, dense_singular_values
+from gradscope.numerics.leading_spectrum import (
     DEFAULT_LEADING,
     LARGEST_DENSE,
     leading_eigenvalues,
     leading_singular_values,
 )
-from gradscope.dynamics.state_vector import as_state, as_vector
-from gradscope.dynamics.trajectory import Trajectory
-from gradscope.errors import Unmeasurable
+from gradscope.numerics.spectrum import Spectrum
 
 LARGEST_JOINT = 1024
 

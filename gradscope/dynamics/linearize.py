@@ -24,17 +24,18 @@ from gradscope.contract.combinators import Parallel, Stack
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.model import Model
 from gradscope.contract.recurrence import Recurrence
-from gradscope.dynamics.adjoint import Cotangents, Pulled, RecurrenceAdjoint, Wants
+from gradscope.dynamics.adjoint import RecurrenceAdjoint
 from gradscope.dynamics.chain import ChainAdjoint
+from gradscope.dynamics.cotangents import Cotangents, Pulled, Wants
 from gradscope.dynamics.diagonal import DiagonalAdjoint
 from gradscope.dynamics.joint_jacobians import JointJacobians, recurrences_of
 from gradscope.dynamics.replay import ReplayedAdjoint
-from gradscope.dynamics.scaled import Scaled, add
 from gradscope.dynamics.segments import Segment, reversed_segments
 from gradscope.dynamics.state_jacobians import StateJacobians, state_jacobians
 from gradscope.dynamics.tangent import tangents
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.errors import NoRecurrentState, UsageError
+from gradscope.numerics.scaled import Scaled, add
 
 SEGMENT_NUMBERS = 1 << 17  # numbers of state in one segment of the reverse pass
 SEGMENT_STEPS = (32, 1024)  # its smallest and largest number of steps

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from gradscope.contract.matrix_state import MatrixStateRecurrence
-from gradscope.contract.recurrence import Prepared
-from gradscope.contract.spectrum import Spectrum
+from gradscope.contract.state import Prepared
 from gradscope.dynamics.core_jacobians import CoreJacobians
 from gradscope.dynamics.trajectory import Trajectory
+from gradscope.numerics.spectrum import Spectrum
 
 
 class MatrixStateJacobians(CoreJacobians):

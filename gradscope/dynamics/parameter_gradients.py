@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 
-from gradscope.contract.recurrence import Recurrence, State
+from gradscope.contract.recurrence import Recurrence
+from gradscope.contract.state import State
+from gradscope.dynamics.cotangents import Cotangents, LocalSteps
 from gradscope.dynamics.decomposed_cells import DecomposedCells
-from gradscope.dynamics.scaled import ZERO_EXPONENT, Scaled, add, expand_like, power_of_two, row_exponent
 from gradscope.dynamics.segments import SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
-
-if TYPE_CHECKING:
-    from gradscope.dynamics.adjoint import Cotangents, LocalSteps
+from gradscope.numerics.scaled import ZERO_EXPONENT, Scaled, add, expand_like, power_of_two, row_exponent
 
 ABSORBED_BITS = 40  # what a segment of steps and the sizes of states and inputs can add to δ's own exponent
 VMAP_NUMBERS = 1 << 24  # largest intermediate of one vectorised call, in numbers

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gradscope.contract.recurrence import Prepared, Recurrence, State, prepare_time_major
-from gradscope.dynamics.scaled import Scaled, add
+from gradscope.contract.recurrence import Recurrence, prepare_time_major
+from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.segments import SegmentStates
+from gradscope.numerics.scaled import Scaled, add
 
 
 def over_lengths(value: Tensor, active: int) -> Tensor:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gradscope.contract.recurrence import Prepared, Recurrence, State
-from gradscope.dynamics.adjoint import LocalSteps, RecurrenceAdjoint
+from gradscope.contract.recurrence import Recurrence
+from gradscope.contract.state import Prepared, State
+from gradscope.dynamics.adjoint import RecurrenceAdjoint
+from gradscope.dynamics.cotangents import LocalSteps
 from gradscope.dynamics.parameter_gradients import Values, parameters_used, recurrent_norms, step_gradients
 from gradscope.dynamics.pullbacks import over_lengths
-from gradscope.dynamics.scaled import expand_like
 from gradscope.dynamics.segments import SegmentStates
+from gradscope.numerics.scaled import expand_like
 
 
 class ReplayedSteps(LocalSteps):

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from gradscope.contract.recurrence import Prepared, State
+from gradscope.contract.state import Prepared, State
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.matrix_state import MatrixStateRecurrence
-from gradscope.contract.spectrum import Spectrum
 from gradscope.dynamics.dense_jacobians import DenseJacobians
 from gradscope.dynamics.diagonal_jacobians import DiagonalJacobians
 from gradscope.dynamics.matrix_state_jacobians import MatrixStateJacobians
-from gradscope.dynamics.products import ProductNorms
-from gradscope.dynamics.stretching import Stretching
 from gradscope.dynamics.trajectory import Trajectory
+from gradscope.numerics.products import ProductNorms
+from gradscope.numerics.spectrum import Spectrum
+from gradscope.numerics.stretching import Stretching
 
 
 class StateJacobians(Protocol):

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vmap
 
+from gradscope.contract.state import as_state, as_vector
 from gradscope.dynamics.decomposed_cells import DecomposedCells
-from gradscope.dynamics.scaled import Scaled
 from gradscope.dynamics.segments import Segment
-from gradscope.dynamics.state_vector import as_state, as_vector
 from gradscope.dynamics.trajectory import Trajectory
+from gradscope.numerics.scaled import Scaled
 
 SEGMENT_STEPS = 64  # steps whose states are at hand at a time
 

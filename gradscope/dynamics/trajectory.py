@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gradscope.contract.recurrence import Prepared, Recurrence, State, prepare_time_major
+from gradscope.contract.recurrence import Recurrence, prepare_time_major
+from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.segments import Segment, SegmentStates
 
 KEPT_BYTES = 192 * 2**20  # up to here all states are kept

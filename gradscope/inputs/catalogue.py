@@ -1,18 +1,11 @@
-"""The input processes by name, readable without importing torch. Adding one is one file and one entry here."""
+"""The input processes by name, readable without importing torch. Adding one is one function and one entry here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from gradscope.architectures.spec import Option, OptionValue
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Draw = Callable[..., NDArray[np.float64]]
+from gradscope.contract.option import Option, OptionValue
 
 
 @dataclass(frozen=True)
@@ -22,14 +15,14 @@ class InputSpec:
     Attributes:
         help: What it is, in one line.
         prefix_stable: Whether the beginning of a longer draw is the shorter draw.
-        load: Imports and returns ``draw(random, length, batch, input_size, **options)``, time first.
+        home: Of ``draw(random, length, batch, input_size, **options)``, time first.
         options: Options after a colon.
         fixed_input_size: The input size that the options imply, or None where any will do.
     """
 
     help: str
     prefix_stable: bool
-    load: Callable[[], Draw]
+    home: str
     options: tuple[Option, ...] = ()
     fixed_input_size: Callable[[dict[str, OptionValue]], int] | None = None
 
@@ -40,66 +33,32 @@ class InputSpec:
         return self.fixed_input_size({option.name: given.get(option.name, option.default) for option in self.options})
 
 
-def _white() -> Draw:
-    from gradscope.inputs.white import draw
-
-    return draw
-
-
-def _ar1() -> Draw:
-    from gradscope.inputs.ar1 import draw
-
-    return draw
-
-
-def _constant() -> Draw:
-    from gradscope.inputs.constant import draw
-
-    return draw
-
-
-def _wiki_like() -> Draw:
-    from gradscope.inputs.wiki_like import draw
-
-    return draw
-
-
-def _adding() -> Draw:
-    from gradscope.inputs.adding import draw
-
-    return draw
-
-
-def _copy() -> Draw:
-    from gradscope.inputs.copy_memory import draw
-
-    return draw
-
-
 INPUTS: dict[str, InputSpec] = {
-    "white": InputSpec("independent N(0, 1)", prefix_stable=True, load=_white),
+    "white": InputSpec("independent N(0, 1)", prefix_stable=True, home="gradscope.inputs.processes:white"),
     "ar1": InputSpec(
         "stationary AR(1), unit variance, autocorrelation rho^|lag|",
         prefix_stable=True,
-        load=_ar1,
+        home="gradscope.inputs.processes:ar1",
         options=(Option("rho", 0.9, "correlation of neighbouring steps", minimum=-1.0, maximum=1.0),),
     ),
-    "constant": InputSpec("one N(0, 1) value held for the whole sequence", prefix_stable=True, load=_constant),
+    "constant": InputSpec(
+        "one N(0, 1) value held for the whole sequence", prefix_stable=True, home="gradscope.inputs.processes:constant"
+    ),
     "wiki-like": InputSpec(
         "autocorrelation of embedded Wikipedia text: white noise and a slow process",
         prefix_stable=True,
-        load=_wiki_like,
+        home="gradscope.inputs.processes:wiki_like",
     ),
     "adding": InputSpec(
         "adding problem: a uniform value and a marker of the two to add",
         prefix_stable=False,
-        load=_adding,
+        home="gradscope.inputs.tasks:adding",
         fixed_input_size=lambda options: 2,
     ),
     "copy": InputSpec(
         "copy memory: symbols, then blanks, then a signal to recall them; one-hot",
         prefix_stable=False,
-        load=_copy,
+        home="gradscope.inputs.tasks:copy_memory",
         options=(
             Option("symbols", 8, "size of the alphabet", minimum=1),
             Option("memory", 10, "how many symbols to remember", minimum=1),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradscope.errors import UnknownName
-from gradscope.inputs.wiki_like import RHO, SLOW, WHITE
+from gradscope.inputs.processes import RHO, SLOW, WHITE
 
 KINDS = ("white", "ar1", "constant", "wiki-like")
 

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradscope.architectures.spec import OptionValue
-from gradscope.contract.random_streams import random_stream
+from gradscope.contract.option import OptionValue
 from gradscope.errors import UnknownName, UsageError
+from gradscope.homes import load
 from gradscope.inputs.catalogue import INPUTS
+from gradscope.numerics.random_streams import random_stream
 
 
 def make_inputs(
@@ -26,7 +27,7 @@ def make_inputs(
     """A batch of input sequences, the same on every machine, device, dtype and thread count.
 
     Args:
-        kind: ``"white"``, ``"ar1"``, ``"adding"`` or ``"copy"``.
+        kind: ``"white"``, ``"ar1"``, ``"constant"``, ``"wiki-like"``, ``"adding"`` or ``"copy"``.
         batch: Number of sequences.
         length: Steps of each.
         input_size: Features; adding and copy fix it.
@@ -36,7 +37,7 @@ def make_inputs(
         options: The kind's own, such as ``rho=0.9``.
 
     Returns:
-        ``(batch, length, input_size)``. Of white noise and AR(1), the beginning of a longer draw is the shorter draw.
+        ``(batch, length, input_size)``. Of all but adding and copy, the beginning of a longer draw is the shorter draw.
 
     Raises:
         UnknownName: No such kind or option.
@@ -60,5 +61,5 @@ def make_inputs(
     fixed = spec.implied_input_size(values)
     if fixed is not None and fixed != input_size:
         raise UsageError(f"The input '{kind}' has {fixed} features, but input_size={input_size} was given.")
-    x = spec.load()(random_stream("inputs", seed), length, batch, input_size, **values)
+    x = load(spec.home)(random_stream("inputs", seed), length, batch, input_size, **values)
     return torch.from_numpy(np.ascontiguousarray(x.transpose(1, 0, 2))).to(dtype=dtype, device=device)

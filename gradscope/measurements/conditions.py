@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gradscope.contract.model import Model
-from gradscope.contract.modes import check_modes
+from gradscope.contract.probe import check_modes
 from gradscope.dynamics.linearize import Linearization, linearize
 from gradscope.errors import UsageError
 

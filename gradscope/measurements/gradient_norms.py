@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from gradscope.contract.model import Model
-from gradscope.contract.modes import check_modes
-from gradscope.contract.probe import check_answers
+from gradscope.contract.probe import check_answers, check_modes
 from gradscope.contract.sequence import SequenceModel
-from gradscope.dynamics.adjoint import Pulled, Wants
+from gradscope.dynamics.cotangents import Pulled, Wants
 from gradscope.dynamics.linearize import adjoint_segments, linearize
-from gradscope.dynamics.scaled import Scaled
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import UnknownName, UsageError
 from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
+from gradscope.measurements.gradient_result import GradientNorms
 from gradscope.measurements.losses import Loss, SegmentCotangents, output_cotangents
 from gradscope.measurements.record import INPUT, STATE, Record, log10_root_sum_square
-from gradscope.measurements.results import GradientNorms
 from gradscope.measurements.sequence_gradients import sequence_gradients
+from gradscope.numerics.scaled import Scaled
 
 PROBE_STEPS = 8  # of a sequence module, to see that it is causal
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from gradscope.contract.model import Model
-from gradscope.contract.spectrum import Spectrum, union
 from gradscope.dynamics.linearize import Linearization
 from gradscope.dynamics.state_jacobians import StateJacobians
 from gradscope.errors import UsageError
 from gradscope.measurements.conditions import exact_matrix_products, linearized, overflow_step
+from gradscope.numerics.spectrum import Spectrum, union
 
 NEAR_UNIT = 0.99  # moduli above count as near the unit circle
 MEMORY = 0.9  # and those from here to there as memory of tens of steps

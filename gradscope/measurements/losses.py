@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradscope.contract.random_streams import Stream, random_stream
-from gradscope.dynamics.adjoint import Cotangents
-from gradscope.dynamics.scaled import Scaled
+from gradscope.dynamics.cotangents import Cotangents
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import UnknownName, UsageError
+from gradscope.numerics.random_streams import Stream, random_stream
+from gradscope.numerics.scaled import Scaled
 
 LossFunction = Callable[[Tensor], Tensor]
 

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from gradscope.contract.model import Model
-from gradscope.contract.modes import check_modes
-from gradscope.contract.random_streams import random_stream
-from gradscope.contract.recurrence import Prepared, Recurrence, State
-from gradscope.dynamics.adjoint import Wants
+from gradscope.contract.probe import check_modes
+from gradscope.contract.recurrence import Recurrence
+from gradscope.contract.state import Prepared, State, as_vector
+from gradscope.dynamics.cotangents import Wants
 from gradscope.dynamics.linearize import Linearization, adjoint_segments, linearize
-from gradscope.dynamics.scaled import Scaled
-from gradscope.dynamics.state_vector import as_vector
 from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
 from gradscope.measurements.losses import SegmentCotangents, output_cotangents
+from gradscope.numerics.random_streams import random_stream
+from gradscope.numerics.scaled import Scaled
 
 
 @dataclass(frozen=True)

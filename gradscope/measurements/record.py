@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gradscope.contract.model import Model
-from gradscope.measurements.results import GradientNorms, RecurrentWeightSteps, Status
+from gradscope.measurements.gradient_result import GradientNorms, RecurrentWeightSteps, Status
 
 INPUT, STATE = "x", "<state>"
 

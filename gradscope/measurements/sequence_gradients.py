@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from gradscope.contract.sequence import SequenceModel
-from gradscope.dynamics.scaled import Scaled
+from gradscope.measurements.gradient_result import GradientNorms
 from gradscope.measurements.losses import Loss, output_cotangents
 from gradscope.measurements.record import INPUT, Record
-from gradscope.measurements.results import GradientNorms
+from gradscope.numerics.scaled import Scaled
 
 # The cotangent's second power of two: as far up as the largest number allows with room for a growing gradient.
 AMPLIFICATION_BITS = {torch.float32: 90, torch.float64: 900}

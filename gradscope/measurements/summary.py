@@ -10,16 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradscope.errors import UnknownName
-from gradscope.measurements.batch_statistics import LOG10_2, exact_zeros, log10_root_mean_square
-from gradscope.measurements.results import GradientNorms, Status
+from gradscope.measurements.gradient_result import GradientNorms, Status
+from gradscope.numerics.batch_statistics import exact_zeros, log10_root_mean_square
+from gradscope.numerics.dtypes import ABSORBED_BELOW, LOST_BELOW
 
 Array = NDArray[np.float64]
 HORIZON_DECADES = 2.0  # a horizon is where the norm lies this far below the reference
 WEIGHT_SHARE = 0.9  # a weight-gradient horizon covers this part of the steps' shares
-# log10 of half the smallest subnormal: what is below rounds to zero.
-LOST_BELOW = {"float32": -150 * LOG10_2, "float16": -25 * LOG10_2}
-# log10 of half the distance from 1 to the next number: what is below, relative to a sum, leaves the sum as it is.
-ABSORBED_BELOW = {"float32": -24 * LOG10_2, "bfloat16": -8 * LOG10_2}
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 
 from gradscope.contract.model import Model
-from gradscope.contract.modes import check_modes
-from gradscope.contract.probe import check_answers
+from gradscope.contract.probe import check_answers, check_modes
 from gradscope.contract.sequence import SequenceModel
-from gradscope.dynamics.adjoint import Cotangents, Wants
+from gradscope.dynamics.cotangents import Cotangents, Wants
 from gradscope.dynamics.linearize import linearize, segment_steps
-from gradscope.dynamics.scaled import Scaled
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import Unmeasurable
 from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
+from gradscope.numerics.scaled import Scaled
 
 PROBE_STEPS = 8
 SMALLEST_SEGMENT = 4

@@ -1,0 +1,1 @@
+"""Recurrences with skips through time."""

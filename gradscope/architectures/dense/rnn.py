@@ -1,0 +1,69 @@
+"""Vanilla RNN (Elman 1990): h_t = φ(W x_t + b_ih + U h_{t−1} + b_hh)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gradscope.architectures.memory import eigenvalue_moduli, scale_to_median, whole
+from gradscope.architectures.torch_cell import TorchCell
+from gradscope.contract.chain import Derivatives, Gates, Node, Stage
+from gradscope.contract.initializer import Initializer
+from gradscope.contract.model import MemoryGroups
+from gradscope.contract.state import Prepared, State
+from gradscope.numerics.activations import tanh
+
+
+def tanh_derivatives(a: Tensor, u: Tensor, s: Mapping[str, Tensor]) -> tuple[Derivatives, ...]:
+    """The one diagonal of h_t = tanh(a + u): sech²."""
+    z = a.add_(u)
+    half = torch.sigmoid(2 * z)
+    return (Derivatives("h", {0: torch.sigmoid(-2 * z).mul_(half).mul_(4)}, {}, {}),)
+
+
+class RNN(TorchCell):
+    """torch's ``nn.RNN`` layer, with its parameter names.
+
+    J_t = D(φ'(a_t)) U.
+    """
+
+    gates = 1
+    blocks = ("h",)
+
+    def __init__(
+        self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0, nonlinearity: str = "tanh"
+    ) -> None:
+        super().__init__(input_size, hidden_size, initializer, layer=layer)
+        self.nonlinearity = nonlinearity
+        self.phi = {"tanh": tanh, "relu": torch.relu}[nonlinearity]
+        self.kernel = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}[nonlinearity]
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage."""
+        return (self.torch_stage(self._update, tanh_derivatives if self.nonlinearity == "tanh" else None),)
+
+    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
+        return {"h": self.phi(a[0] + u["a"])}
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """The scale of U."""
+        return True
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """Scales U: the median modulus of its eigenvalues; tanh makes those of J_t smaller."""
+        scale_to_median(self.named("weight_hh"), modulus)
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """Eigenvalues of U."""
+        return eigenvalue_moduli(self.named("weight_hh"))
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """U is the recurrence, W the input."""
+        layer = self.layer
+        biases = (f"bias_ih_l{layer}", f"bias_hh_l{layer}")
+        return whole(magnitude=(f"weight_hh_l{layer}",), input=(f"weight_ih_l{layer}",), rest=biases)

@@ -1,0 +1,109 @@
+"""Linear Recurrent Unit (Orvieto et al. 2023, arXiv:2303.06349): h_t = λ ⊙ h_{t−1} + exp(γ_log) ⊙ B x_t."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gradscope.architectures.memory import whole
+from gradscope.contract.diagonal import DiagonalRecurrence
+from gradscope.contract.initializer import Initializer
+from gradscope.contract.model import MemoryGroups
+from gradscope.contract.state import Block, Prepared, State
+from gradscope.contract.symmetry import Symmetry
+from gradscope.errors import UsageError
+
+
+class LRU(DiagonalRecurrence):
+    """Complex diagonal linear recurrence with ring initialisation.
+
+    λ = exp(−e^ν + i e^θ), |λ| uniform on the area of the ring r_min ≤ |λ| ≤ r_max, arg λ uniform in [0, max_phase];
+    γ_log is learned and starts at log √(1 − |λ|²);  y_t = Re(C h_t), and + D ⊙ x_t where
+    ``input_size == hidden_size`` (the paper's block, whose input and output widths are one).
+    B and C are stored as real and imaginary parts. J_t = D(λ).
+    """
+
+    memory_law = ("exp-exp", "sqrt")
+    recurrent_parameter_names = ("nu_log", "theta_log")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        initializer: Initializer,
+        *,
+        layer: int = 0,
+        r_min: float = 0.0,
+        r_max: float = 1.0,
+        max_phase: float = 6.28,
+    ) -> None:
+        super().__init__()
+        if r_min >= r_max:
+            raise UsageError(f"lru: r_min={r_min:g} should be below r_max={r_max:g}.")
+        self.input_size = input_size
+        self.hidden_size = self.output_size = hidden_size
+        self.state_spec = (Block("h", (hidden_size,), is_complex=True),)
+        u_modulus, u_phase = initializer.unit_uniform(hidden_size), initializer.unit_uniform(hidden_size)
+        squared = u_modulus * (r_max**2 - r_min**2) + r_min**2
+        self.nu_log = nn.Parameter(torch.log(-0.5 * torch.log(squared)))
+        self.theta_log = nn.Parameter(torch.log(max_phase * u_phase))
+        self.gamma_log = nn.Parameter(0.5 * torch.log1p(-squared))
+        b_std, c_std = 1 / math.sqrt(2 * input_size), 1 / math.sqrt(hidden_size)
+        self.B_re = initializer.normal(hidden_size, input_size, std=b_std)
+        self.B_im = initializer.normal(hidden_size, input_size, std=b_std)
+        self.C_re = initializer.normal(hidden_size, hidden_size, std=c_std)
+        self.C_im = initializer.normal(hidden_size, hidden_size, std=c_std)
+        if input_size == hidden_size:
+            self.D = initializer.normal(hidden_size)
+        self.symmetry = self._symmetry()
+
+    def _symmetry(self) -> Symmetry:
+        """The eigenvalues; D ties the outputs to the inputs."""
+        outputs = "input" if self.input_size == self.hidden_size else "output"
+        axes = dict.fromkeys(("nu_log", "theta_log", "gamma_log"), "hidden")
+        axes |= {"B_re": "hidden input", "B_im": "hidden input"}
+        axes |= {"C_re": f"{outputs} hidden", "C_im": f"{outputs} hidden"}
+        axes |= {"D": outputs} if outputs == "input" else {}
+        sizes = {"input": self.input_size, "hidden": self.hidden_size, outputs: self.output_size}
+        return Symmetry(axes, sizes, outputs=outputs)
+
+    def prepare(self, x: Tensor) -> Prepared:
+        """λ and exp(γ_log) ⊙ B x_t."""
+        modulus, phase = torch.exp(-torch.exp(self.nu_log)), torch.exp(self.theta_log)
+        gamma = torch.exp(self.gamma_log).unsqueeze(-1)
+        b = torch.complex(x @ (gamma * self.B_re).t(), x @ (gamma * self.B_im).t())
+        return {"a": torch.polar(modulus, phase).expand_as(b), "b": b, "x": x}
+
+    def readout(self, s: State, u: Prepared) -> Tensor:
+        """Re(C h_t) + D ⊙ x_t."""
+        h = s["h"]
+        y = h.real @ self.C_re.t() - h.imag @ self.C_im.t()
+        return y + self.D * u["x"] if self.input_size == self.hidden_size else y
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """ν, of every unit."""
+        return True
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """Time constants spread over a factor of two about the median, in the order they had; γ as at first.
+
+        Of an even number of units the two in the middle are equal, so that every definition of the median agrees.
+        """
+        half, nu = (self.hidden_size + 1) // 2, self.nu_log
+        above = torch.linspace(0, math.log(2), half, dtype=nu.dtype, device=nu.device)
+        spread = torch.cat([-above.flip(0), above[self.hidden_size % 2 :]])
+        self.nu_log[self.nu_log.argsort()] = math.log(-math.log(modulus)) + spread
+        self.gamma_log.copy_(0.5 * torch.log(-torch.expm1(-2 * torch.exp(self.nu_log))))
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """|λ|."""
+        return torch.exp(-torch.exp(self.nu_log))
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """ν is the magnitude, θ the angle, γ and B the input."""
+        rest = tuple(name for name, _ in self.named_parameters() if name[0] in "CD")
+        return whole(magnitude=("nu_log",), angle=("theta_log",), input=("gamma_log", "B_re", "B_im"), rest=rest)

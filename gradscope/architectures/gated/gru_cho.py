@@ -1,0 +1,82 @@
+"""GRU as first published (Cho et al. 2014, arXiv:1406.1078): the reset gate acts before the product, z writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradscope.architectures.affine import add_affine, affine_axes
+from gradscope.architectures.memory import logit, whole
+from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
+from gradscope.contract.initializer import Initializer
+from gradscope.contract.model import MemoryGroups
+from gradscope.contract.state import Block, Prepared, State
+from gradscope.contract.symmetry import Symmetry
+from gradscope.numerics.activations import sigmoid, tanh
+
+
+class GRUCho(ChainRecurrence):
+    """A chain of two stages.
+
+    r, z = σ(W x_t + U h_{t−1} + b);  n = tanh(W_n x_t + U_n (r ⊙ h_{t−1}) + b_n);  h_t = (1 − z) ⊙ h_{t−1} + z ⊙ n.
+    """
+
+    memory_law = ("sigmoid", "coupled")
+    weight_ih_rz: nn.Parameter
+    weight_hh_rz: nn.Parameter
+    bias_rz: nn.Parameter
+    weight_ih_n: nn.Parameter
+    bias_n: nn.Parameter
+
+    def __init__(self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
+        self.state_spec = (Block("h", (hidden_size,)),)
+        add_affine(self, "_rz", 2 * hidden_size, input_size, hidden_size, initializer)
+        add_affine(self, "_n", hidden_size, input_size, hidden_size, initializer)
+        axes = affine_axes("_rz", "(gate hidden)", "hidden") | affine_axes("_n", "hidden", "hidden")
+        self.symmetry = Symmetry(axes, {"input": input_size, "hidden": hidden_size})
+
+    def prepare(self, x: Tensor) -> Prepared:
+        """W x_t + b of the gates and of the candidate."""
+        return {"rz": F.linear(x, self.weight_ih_rz, self.bias_rz), "n": F.linear(x, self.weight_ih_n, self.bias_n)}
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Gates first, then the candidate from the reset state."""
+        return (
+            Stage("h", "weight_hh_rz", None, self._gate),
+            Stage("reset_h", "weight_hh_n", None, self._update),
+        )
+
+    def _gate(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
+        u_r, u_z = u["rz"].chunk(2, dim=-1)
+        return {"reset_h": sigmoid(a[0] + u_r) * s["h"], "z": sigmoid(a[1] + u_z)}
+
+    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
+        return {"h": s["h"] + s["z"] * (tanh(a[0] + u["n"]) - s["h"])}
+
+    @property
+    def has_memory_dial(self) -> bool:
+        """The update gate's bias: z writes."""
+        return True
+
+    def turn_memory_dial(self, modulus: float) -> None:
+        """The median 1 − z is σ of minus the median pre-activation, which is the bias."""
+        self.bias_rz[self.hidden_size :] = -logit(modulus)
+
+    def dialled_moduli(self, x: Tensor) -> Tensor:
+        """1 − z_t."""
+        u, before = self.states_before(x)
+        rows = slice(self.hidden_size, 2 * self.hidden_size)
+        return torch.sigmoid(-u["rz"][..., rows] - F.linear(before["h"], self.weight_hh_rz[rows]))
+
+    @property
+    def memory_groups(self) -> MemoryGroups:
+        """The update gate's rows are the recurrence; W of the candidate is the input."""
+        both = (("rest", slice(self.hidden_size)), ("magnitude", slice(self.hidden_size, None)))
+        gates: MemoryGroups = dict.fromkeys(("weight_ih_rz", "weight_hh_rz", "bias_rz"), both)
+        return gates | whole(input=("weight_ih_n",), rest=("weight_hh_n", "bias_n"))

@@ -1,0 +1,1 @@
+"""``gradscope list`` and ``gradscope explain``."""

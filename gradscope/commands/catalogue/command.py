@@ -1,0 +1,68 @@
+"""``gradscope list`` and ``gradscope explain``: what there is, without importing torch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from gradscope.architectures.catalogue import ARCHITECTURES
+from gradscope.contract.option import Option
+from gradscope.errors import UnknownName
+from gradscope.inputs.catalogue import INPUTS
+from gradscope.running.console import print_wide
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("list", epilog="Example: gradscope list")(list_everything)
+    app.command("explain", epilog="Examples: gradscope explain lstm · gradscope explain ar1")(explain)
+
+
+def list_everything() -> None:
+    """Show all architectures and inputs: family, equation, paper, options."""
+    table = Table(title="Architectures (H is the hidden size)", title_justify="left", box=box.SIMPLE_HEAD)
+    for header in ("name", "family", "equation", "state", "path length", "parallel", "options", "paper"):
+        table.add_column(header, no_wrap=True)
+    for name, spec in ARCHITECTURES.items():
+        options = " ".join(f"{option.name}={_shown(option)}" for option in spec.options)
+        parallel = "yes" if spec.parallelisable else "no"
+        path = spec.gradient_path
+        table.add_row(name, spec.family, spec.equation, spec.state_size, path, parallel, options, spec.paper)
+    inputs = Table(title="Inputs", title_justify="left", box=box.SIMPLE_HEAD)
+    for header in ("name", "what it is", "options"):
+        inputs.add_column(header, no_wrap=True)
+    for name, entry in INPUTS.items():
+        inputs.add_row(name, entry.help, " ".join(f"{option.name}={_shown(option)}" for option in entry.options))
+    print_wide(table, inputs)
+
+
+def explain(name: Annotated[str, typer.Argument(help="An architecture or an input of gradscope list.")]) -> None:
+    """Explain one architecture or input: equation, paper, options, what its gradient goes through."""
+    if name not in ARCHITECTURES and name not in INPUTS:
+        raise UnknownName("architecture or input", name, [*ARCHITECTURES, *INPUTS])
+    if name in INPUTS:
+        typer.echo(f"{name}: {INPUTS[name].help}.")
+        _echo_options(INPUTS[name].options)
+        return
+    spec = ARCHITECTURES[name]
+    typer.echo(f"{name} ({spec.family})")
+    typer.echo(f"  equation        {spec.equation}")
+    typer.echo(f"  state           {spec.state_size} real numbers a sample and layer, H = hidden size")
+    typer.echo(f"  gradient path   {spec.gradient_path} factors from the loss to a step k steps back")
+    typer.echo(f"  parallelisable  {'yes' if spec.parallelisable else 'no'}")
+    typer.echo(f"  paper           {spec.paper}")
+    _echo_options(spec.options)
+    typer.echo(f"  try             gradscope compare --arch {name} --lengths 10..1000")
+
+
+def _echo_options(options: tuple[Option, ...]) -> None:
+    for option in options:
+        words = f" ({', '.join(option.choices)})" if option.choices else ""
+        typer.echo(f"  option          {option.name}={_shown(option)}  {option.help}{words}")
+
+
+def _shown(option: Option) -> str:
+    return f"{option.default:g}" if isinstance(option.default, float) else str(option.default)

@@ -1,0 +1,53 @@
+"""The comparison as a Rich table and as Markdown."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+from rich.table import Table
+
+from gradscope.commands.compare.rows import Comparison, comparison
+from gradscope.measurements.gradient_result import reference
+from gradscope.running.layout import markdown_table, rich_table
+
+DEVIATION = re.compile(r" ± [^) (]+")  # a count of zeros after it stays
+STYLES = {"vanishing": "blue", "exploding": "red", "saturated": "magenta", "stable": "green", "unknown": "yellow"}
+
+
+def comparison_table(
+    summary: pd.DataFrame,
+    *,
+    relative_to: str | None = None,
+    clip_norm: float | None = None,
+    deviations: bool = True,
+) -> Table:
+    """One row an architecture: log10 of the norm at step 1 relative to the last step, mean ± deviation over seeds.
+
+    Without ``deviations`` it is narrow enough for most terminals.
+    """
+    content = comparison(summary, relative_to=relative_to, clip_norm=clip_norm)
+    shown = [[cell if deviations else DEVIATION.sub("", cell) for cell in cells] for cells in content.rows]
+    return rich_table(
+        f"log10 of the gradient norm at step 1, relative to {reference(summary['reference_lag'])}",
+        [header if "÷" in header else header.replace(" ", "\n") for header in content.headers],
+        shown,
+        caption=caption(content),
+        texts=(0, 3, -1),
+        style=lambda row, column: STYLES.get(content.colours[row][column], ""),
+    )
+
+
+def caption(content: Comparison) -> str:
+    """What to try, a line each."""
+    return "\n".join(f"{label} ({found}): try {hint}." for label, found, hint in content.advice)
+
+
+def comparison_markdown(
+    summary: pd.DataFrame, *, relative_to: str | None = None, clip_norm: float | None = None
+) -> str:
+    """The same table as GitHub Markdown."""
+    content = comparison(summary, relative_to=relative_to, clip_norm=clip_norm)
+    hints = caption(content)
+    advice = ["", *(f"- {line}" for line in hints.split("\n"))] if hints else []
+    return "\n".join([markdown_table(content.headers, content.rows), *advice])

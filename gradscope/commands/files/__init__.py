@@ -1,0 +1,1 @@
+"""``gradscope run`` and ``gradscope plot``."""

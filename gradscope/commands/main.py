@@ -1,0 +1,88 @@
+"""The application and its one error boundary."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated, Any
+
+import typer
+
+from gradscope import __version__
+from gradscope.commands.catalogue import command as catalogue
+from gradscope.commands.check import baseline_command
+from gradscope.commands.check import command as check
+from gradscope.commands.compare import command as compare
+from gradscope.commands.files import command as files
+from gradscope.commands.sensitivity import command as sensitivity
+from gradscope.commands.spectrum import command as spectrum
+from gradscope.errors import GradscopeError
+
+# typer carries click inside and shows its errors in a box; their class is BadParameter's ancestor.
+_CLICK_ERROR: Any = typer.BadParameter.__mro__[2]
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="gradscope",
+    help="Does my gradient survive the trip back through time, and why?",
+    epilog="Examples: gradscope compare · gradscope compare --arch lstm,rrn,lru --lengths 10..1000 --out results · "
+    "gradscope spectrum --arch lstm,rrn,lru --out results · gradscope list · gradscope explain lstm",
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"gradscope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+for commands in (compare, spectrum, sensitivity, check, baseline_command, files, catalogue):
+    commands.register(app)
+
+
+def main() -> None:
+    """Runs the command line and exits; a user's mistake is one sentence on stderr and exit code 2."""
+    warnings.filterwarnings("ignore", module=r"torch(\.|$)")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command; returns its exit code."""
+    try:
+        code = app(args=arguments, standalone_mode=False, prog_name="gradscope")
+    except GradscopeError as error:
+        return _refused(str(error), error.exit_code)
+    except _CLICK_ERROR as error:
+        return _refused(_sentence(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return _refused("Interrupted.", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def _sentence(error: Any) -> str:
+    """A click error as one sentence."""
+    message = " ".join(str(error.format_message()).split())
+    return message if message.endswith((".", "?")) else f"{message}."
+
+
+def _refused(sentence: str, code: int) -> int:
+    typer.echo(f"gradscope: {sentence}", err=True)
+    return code

@@ -1,0 +1,1 @@
+"""Studies that bring their own models."""

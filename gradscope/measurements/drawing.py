@@ -1,0 +1,139 @@
+"""How pictures look: an architecture's colour, line and marker, axes in the house style, and profiles of gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from gradscope.numerics.dtypes import LOST_BELOW
+
+Array = NDArray[Any]
+PER_LEGEND_COLUMN = 18
+BEHIND_TEXT = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}  # curves pass there too
+# Okabe & Ito's colours and two of Paul Tol's, distinct for the colour-blind; lines and markers tell them apart in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#999933")
+# As many as have no common factor with the colours: what repeats a colour has another line, and 45 pairs are distinct.
+LINES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
+
+
+@dataclass(frozen=True)
+class Look:
+    """Of one architecture."""
+
+    colour: str
+    line: str | tuple[int, tuple[float, ...]]
+    marker: str
+
+
+def looks(labels: Sequence[str]) -> dict[str, Look]:
+    """By order of appearance."""
+    return {
+        label: Look(COLOURS[i % len(COLOURS)], LINES[i % len(LINES)], MARKERS[i % len(MARKERS)])
+        for i, label in enumerate(dict.fromkeys(labels))
+    }
+
+
+def figure_with_axes(title: str, **options: Any) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes in the house style."""
+    figure = Figure(**{"figsize": (8.4, 4.8), "layout": "constrained", **options})
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.grid(visible=True, color="0.9", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.axhline(0, color="0.6", linewidth=0.8)
+    return figure, axes
+
+
+def legend(figure: Figure, axes: Axes) -> None:
+    """Beside the axes, in as many columns as it needs."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 1 + (len(labels) - 1) // PER_LEGEND_COLUMN
+    figure.set_size_inches(figure.get_figwidth() + 1.6 * (columns - 1), figure.get_figheight())
+    figure.legend(
+        handles, labels, loc="outside right upper", ncols=columns, handlelength=3.2, frameon=False, fontsize=9
+    )
+
+
+def limits_of_dtypes(axes: Axes) -> None:
+    """Where a gradient of size 1 at the reference is lost, as far as it is in sight."""
+    low, _ = axes.get_ylim()
+    for place, (dtype, limit) in enumerate(sorted(LOST_BELOW.items(), key=lambda item: -item[1])):
+        if low < limit:
+            axes.axhline(limit, color="0.45", linewidth=0.8, linestyle=(0, (1, 2)))
+            axes.annotate(
+                f"below: 0 in {dtype}",
+                (0, limit),
+                xycoords=("axes fraction", "data"),
+                xytext=(6 + 84 * place, -11),  # side by side, for the limits coincide where thousands of decades show
+                textcoords="offset points",
+                fontsize=8,
+                color="0.3",
+                bbox=BEHIND_TEXT,
+            )
+
+
+def profile(axes: Axes, mine: pd.DataFrame, reference_lag: int, look: Look, label: str) -> None:
+    """One line: the relative norm against steps back, mean over the seeds, their range as a band."""
+    if mine.empty:
+        axes.plot([], [], color=look.colour, linestyle=look.line, label=f"{label} (not measured)")
+        return
+    by_seed = mine.pivot_table(index="steps_back", columns="seed", values="log10_norm", dropna=False).sort_index()
+    lags, norms = by_seed.index.to_numpy(), by_seed.to_numpy(dtype=float)
+    reference = norms[np.searchsorted(lags, min(reference_lag, lags[-1]))]
+    with np.errstate(invalid="ignore"):
+        relative = norms - reference
+    relative[~np.isfinite(relative)] = math.nan
+    known = ~np.isnan(relative).all(axis=1)
+    zero_from = exactly_zero_from(lags, norms)
+    if not known.any():
+        what = "not finite" if zero_from is None else "exact zero"
+        axes.plot([], [], color=look.colour, linestyle=look.line, label=f"{label} ({what})")
+        return
+    lags, relative = lags[known], relative[known]
+    mean = np.nanmean(relative, axis=1)
+    if zero_from is not None:
+        mark_end(axes, lags[-1], mean[-1], look)
+        label += f"\n(exact zero from {zero_from} {'step' if zero_from == 1 else 'steps'} back)"
+    axes.plot(
+        lags,
+        mean,
+        color=look.colour,
+        linestyle=look.line,
+        marker=look.marker,
+        markevery=0.13,
+        markersize=5,
+        label=label,
+    )
+    axes.fill_between(
+        lags, np.nanmin(relative, axis=1), np.nanmax(relative, axis=1), color=look.colour, alpha=0.15, linewidth=0
+    )
+
+
+def exactly_zero_from(places: Array, log10_norms: Array) -> int | None:
+    """The place from which on every seed's norm is exactly zero, to the last; None where it is not.
+
+    Args:
+        places: Lags or lengths, ``(places,)``.
+        log10_norms: ``(places, seeds)``; a seed without a number does not count.
+    """
+    zero = np.asarray(np.isneginf(log10_norms).any(axis=1) & ~np.isfinite(log10_norms).any(axis=1))
+    if not zero[-1]:
+        return None
+    others = np.flatnonzero(~zero)
+    return int(places[others[-1] + 1 if len(others) else 0])
+
+
+def mark_end(axes: Axes, x: float, y: float, look: Look) -> None:
+    """A hollow triangle where a line ends because there is no logarithm of what follows."""
+    axes.plot(
+        [x], [y], color=look.colour, linestyle="none", marker="v", markersize=8, markerfacecolor="none", clip_on=False
+    )

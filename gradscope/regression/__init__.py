@@ -1,1 +1,0 @@
-"""Baselines of gradient norms, and checks against them."""

@@ -1,1 +1,0 @@
-"""Tables, sentences and pictures: functions of the frames that the files hold."""

@@ -1,0 +1,1 @@
+"""What the commands share: options, cells, files, tables and pictures in general."""

@@ -1,0 +1,13 @@
+"""Lists and verbs in sentences."""
+
+from __future__ import annotations
+
+
+def listed(names: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def verb(names: list[str], one: str, many: str) -> str:
+    """The form that goes with one or with many."""
+    return one if len(names) == 1 else many
