@@ -9,28 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from gradscope import __version__
-from gradscope.commands.catalogue import command as catalogue
-from gradscope.commands.check import baseline_command
-from gradscope.commands.check import command as check
-from gradscope.commands.compare import command as compare
-from gradscope.commands.files import command as files
-from gradscope.commands.sensitivity import command as sensitivity
-from gradscope.commands.spectrum import command as spectrum
+from gradscope.commands import MEASURING, OTHERS
 from gradscope.errors import GradscopeError
+from gradscope.homes import load
+from gradscope.running.command_line import add_to
 
 # typer carries click inside and shows its errors in a box; their class is BadParameter's ancestor.
 _CLICK_ERROR: Any = typer.BadParameter.__mro__[2]
 INTERRUPTED = 130
 
-app = typer.Typer(
-    name="gradscope",
-    help="Does my gradient survive the trip back through time, and why?",
-    epilog="Examples: gradscope compare · gradscope compare --arch lstm,rrn,lru --lengths 10..1000 --out results · "
-    "gradscope spectrum --arch lstm,rrn,lru --out results · gradscope list · gradscope explain lstm",
-    invoke_without_command=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+HELP = "Does my gradient survive the trip back through time, and why?"
+EPILOG = (
+    "Examples: gradscope compare · gradscope compare --arch lstm,rrn,lru --lengths 10..1000 --out results · "
+    "gradscope spectrum --arch lstm,rrn,lru --out results · gradscope list · gradscope explain lstm"
 )
 
 
@@ -40,7 +31,27 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+def application(asked: str) -> typer.Typer:
+    """The application with the command that was asked for, or with all of them where it is none of them."""
+    app = typer.Typer(
+        name="gradscope",
+        help=HELP,
+        epilog=EPILOG,
+        invoke_without_command=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    every = [*MEASURING, *OTHERS]
+    for name in [asked] if asked in every else every:
+        if name in MEASURING:
+            add_to(app, load(MEASURING[name]))
+        else:
+            load(OTHERS[name])(app)
+    return app
+
+
 def _root(
     context: typer.Context,
     version: Annotated[
@@ -51,10 +62,6 @@ def _root(
         typer.echo(context.get_help())
 
 
-for commands in (compare, spectrum, sensitivity, check, baseline_command, files, catalogue):
-    commands.register(app)
-
-
 def main() -> None:
     """Runs the command line and exits; a user's mistake is one sentence on stderr and exit code 2."""
     warnings.filterwarnings("ignore", module=r"torch(\.|$)")
@@ -63,8 +70,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command; returns its exit code."""
+    asked = next((word for word in arguments if not word.startswith("-")), "")
     try:
-        code = app(args=arguments, standalone_mode=False, prog_name="gradscope")
+        code = application(asked)(args=arguments, standalone_mode=False, prog_name="gradscope")
     except GradscopeError as error:
         return _refused(str(error), error.exit_code)
     except _CLICK_ERROR as error:

@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.architectures.spec import Family
-from gradscope.contract.option import OptionValue
+from gradscope.contract.option import OptionValue, show_value
 from gradscope.errors import UnknownName, UsageError
 
 FAMILIES: tuple[str, ...] = get_args(Family)
@@ -30,6 +30,21 @@ class ArchitectureChoice:
     name: str
     options: tuple[tuple[str, OptionValue], ...]
     label: str
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a class of the user's."""
+        return ":" in self.name
+
+    @property
+    def own_file(self) -> Path | None:
+        """The file that the user's class is in; None for the catalogue's, and for a class of an importable module."""
+        place = self.name.rpartition(":")[0]
+        return Path(place) if place.endswith(".py") or "/" in place else None
+
+    def as_plain(self) -> dict[str, Any]:
+        """For ``run.json``."""
+        return {"name": self.name, "options": dict(self.options), "label": self.label}
 
 
 def parse_architectures(text: str, folder: Path) -> tuple[ArchitectureChoice, ...]:
@@ -128,12 +143,3 @@ def _typed(name: str, given: Mapping[str, OptionValue]) -> dict[str, OptionValue
         return dict(given)
     values = ARCHITECTURES[name].parse_options(name, given)
     return {key: values[key] for key in given}
-
-
-def show_value(value: OptionValue) -> str:
-    """An option's value as one would type it: ``1`` for 1.0, ``true`` for True."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
-        return str(int(value))
-    return str(value)

@@ -1,157 +1,133 @@
-"""One unit of work: an architecture with one seed, under one measurement."""
+"""One unit of work of a sweep: plain data in, plain data out, independent of all other cells and of their order."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gradscope import __version__
-from gradscope.contract.option import OptionValue
+from gradscope.contract.model import Model
+from gradscope.running.definitions import InputDefinition, ModelDefinition
+
+SUMMARY = "summary"  # the table with one row for each measured thing
+FAILED = "failed"
+UNKNOWN_VERDICT = "unknown"
+NOT_MEASURED = (FAILED, "non-finite", "underflow")  # how the statuses of rows begin that are not a measurement
+
+Table = dict[str, list[Any]]  # column to values
+Columns = Mapping[str, tuple[str, ...]]  # name of a table to its columns
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """The outcome of one cell, in plain data.
+
+    Attributes:
+        tables: Name of each of the command's tables but the summary to its columns.
+        summary: Rows of the summary, by column.
+        notes: What the measurement did that its reader should know.
+        failure: Why there are no numbers, one sentence; empty where there are.
+        elapsed_seconds: How long it took.
+    """
+
+    tables: dict[str, Table]
+    summary: list[dict[str, Any]]
+    notes: tuple[str, ...] = ()
+    failure: str = ""
+    elapsed_seconds: float = 0.0
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there was no failure, and every row of the summary has numbers, or none to have."""
+        return not self.failure and not any(str(row["status"]).startswith(NOT_MEASURED) for row in self.summary)
+
+
+def append_row(table: Table, row: dict[str, Any]) -> None:
+    """A row at the end; it has every column of the table."""
+    for column, values in table.items():
+        values.append(row[column])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    """Everything that determines a result, in plain data: the model and its input; a subclass adds the measurement.
+class Cell(ABC):
+    """Everything that determines a result, in plain data; a subclass adds the measurement.
 
     Attributes:
         command: The command that the cell belongs to.
-        has_model: Whether there is an architecture behind it.
-        label: What the files call the architecture.
-        architecture: A name of the catalogue, or a reference to a class of the user's.
-        options: The architecture's, those given.
+        columns: Of the command's tables.
+        label: What files and messages call it.
+        hidden_size: Width of what is measured.
         seed: Of the weights, inputs, targets and probes.
-        input_kind: A name of the table of inputs; empty where the input comes from ``data``.
-        data: Path of a data file, or empty.
-        checkpoint: Path of a ``state_dict``, or empty.
-        content: sha256 of each of the user's files that the result depends on.
+        content: Path and sha256 of each of the user's files that the result depends on.
     """
 
     command: ClassVar[str]
-    has_model: ClassVar[bool] = True
-    label: str
-    architecture: str
-    options: tuple[tuple[str, OptionValue], ...]
+    columns: ClassVar[Columns]
+    input: InputDefinition
     seed: int
-    input_kind: str
-    input_options: tuple[tuple[str, OptionValue], ...]
-    data: str
-    batch: int
-    input_size: int
-    hidden_size: int
-    num_layers: int
     dtype: str
     device: str
-    checkpoint: str
     content: tuple[tuple[str, str], ...] = ()
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What files and messages call it."""
+
+    @property
+    @abstractmethod
+    def hidden_size(self) -> int:
+        """Width of what is measured."""
 
     @property
     def key(self) -> str:
         """Hash of the definition, of the content of the user's files and of gradscope's version."""
-        definition = json.dumps([__version__, self.command, asdict(self)], sort_keys=True)
+        definition = json.dumps([__version__, self.command, type(self).__name__, asdict(self)], sort_keys=True)
         return hashlib.sha256(definition.encode()).hexdigest()[:20]
 
+    @property
+    def is_own(self) -> bool:
+        """Whether code of the user's runs, which may raise anything at some length: the sweep goes on."""
+        return False
 
-@dataclass(frozen=True, kw_only=True)
-class GradientCell(Cell):
-    """Gradient norms at all lengths.
+    @abstractmethod
+    def measure(self) -> CellResult:
+        """The result; it depends on nothing but the cell."""
 
-    Attributes:
-        lengths: Ascending.
-        component: What the summary is about; empty for the model's primary component.
-        every_component: All components and every one's rows, not the summary's alone.
-        every_step: Rows of every step, not of about 64 lags per length.
-    """
+    def failed_rows(self) -> list[dict[str, Any]]:
+        """Rows of the summary without numbers, so that a failed cell is seen in every table and file."""
+        return []
 
-    command = "compare"
-    lengths: tuple[int, ...]
-    loss: str
-    component: str
-    every_component: bool
-    every_step: bool
+    def blank_tables(self) -> dict[str, Table]:
+        """The command's tables but the summary, without rows."""
+        return {name: {column: [] for column in columns} for name, columns in self.columns.items() if name != SUMMARY}
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpectrumCell(Cell):
-    """Spectra of the state Jacobian along a trajectory.
+class ModelCell(Cell):
+    """A measurement of an architecture."""
 
-    Attributes:
-        steps: At which J_t is decomposed.
-        exponents: How many leading Lyapunov exponents of each layer; 0 for all.
-        leading: How many leading eigenvalues; 0 for all of them up to a state of 512 numbers.
-        temporal: The temporal Jacobian too, which a model without a recurrent state gets in any case.
-        products: Norms of the products ∂s_T/∂s_t.
-        every_step: Products at every lag, not at some of a long sequence's.
-    """
+    model: ModelDefinition
 
-    command = "spectrum"
-    length: int
-    steps: tuple[int, ...]
-    exponents: int
-    warm_up: int
-    leading: int
-    temporal: bool
-    products: bool
-    every_step: bool
+    @property
+    def label(self) -> str:
+        """The architecture's."""
+        return self.model.architecture.label
 
+    @property
+    def hidden_size(self) -> int:
+        """The model's."""
+        return self.model.hidden_size
 
-@dataclass(frozen=True, kw_only=True)
-class SensitivityCell(Cell):
-    """Sensitivity of an architecture's state to its parameters, swept over its memory dial.
+    @property
+    def is_own(self) -> bool:
+        """Whether the architecture is a class of the user's."""
+        return self.model.architecture.is_own
 
-    Attributes:
-        lambdas: Moduli that the dial is set to, ascending.
-        lengths: Steps for each of them.
-        seeds: Of weights, inputs and probes; all are pooled.
-        input_label: What files call the input.
-    """
-
-    command = "sensitivity"
-    lambdas: tuple[float, ...]
-    lengths: tuple[int, ...]
-    seeds: tuple[int, ...]
-    input_label: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScalarCell(SensitivityCell):
-    """The scalar law for all parametrisations and normalisations, all λ on the same inputs of the longest length.
-
-    Attributes:
-        samples: Independent sequences.
-        attached: Whether dh/dω goes through γ.
-        second: The second derivative too.
-    """
-
-    has_model = False
-    samples: int
-    parametrizations: tuple[str, ...]
-    normalizations: tuple[str, ...]
-    attached: bool
-    second: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class LandscapeCell(SensitivityCell):
-    """The loss surface of one unit around a teacher, whose λ is ``lambdas[0]``; ρ is the input's."""
-
-    has_model = False
-    parametrizations: tuple[str, ...]
-    normalizations: tuple[str, ...]
-    rho: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class DepthCell(SensitivityCell):
-    """Signal propagation through ``depth`` residual blocks of width ``hidden_size``; the recurrence is a table's."""
-
-    has_model = False
-    depth: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class HessianCell(SensitivityCell):
-    """Curvature of a linear student at its teacher, whose modulus is ``lambdas[0]``."""
-
-    has_model = False
+    def build(self) -> Model:
+        """The model with the cell's seed, in its dtype and on its device."""
+        return self.model.build(self.seed, dtype=self.dtype, device=self.device)

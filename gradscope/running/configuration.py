@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gradscope.commands.spectrum.steps import StepChoice
 from gradscope.errors import UsageError
 from gradscope.running.architecture_choice import ArchitectureChoice
+from gradscope.running.defaults import INPUT_KIND
 from gradscope.running.input_choice import InputChoice
-from gradscope.running.settings import Setting, shown_name
 from gradscope.running.values import LARGEST_SEED
 
 
@@ -61,8 +59,8 @@ class RunConfiguration:
 
     @property
     def chosen_input(self) -> InputChoice:
-        """The synthetic input, white noise when nothing was said."""
-        return self.input or InputChoice("white")
+        """The data, or the synthetic input: white noise when nothing was said."""
+        return InputChoice(data=str(self.data)) if self.data else self.input or InputChoice(INPUT_KIND)
 
     def as_plain(self) -> dict[str, Any]:
         """Texts, numbers and lists alone, for ``run.json``; ranges are expanded."""
@@ -89,37 +87,9 @@ class RunConfiguration:
             raise UsageError(f"{prefix}seed and {prefix}seeds go beyond the largest seed, {LARGEST_SEED}.")
 
 
-def read_settings(
-    settings: Mapping[str, Setting], given: Mapping[str, Any], folder: Path, prefix: str
-) -> dict[str, Any]:
-    """The values that options stand for, those not given at their defaults.
-
-    Args:
-        settings: The command's table.
-        given: Setting to value, as words of a command line or as values of a TOML file; None is not given.
-        folder: Where relative paths start.
-        prefix: What stands before a setting's name in messages.
-
-    Raises:
-        UsageError: A value that cannot be.
-        UnknownName: A name that is not in its table; names the nearest.
-    """
-    read: dict[str, Any] = {}
-    for name, setting in settings.items():
-        value = given.get(name)
-        value = setting.default if value is None else value
-        shown = f"{prefix}{shown_name(name)}"
-        read[name] = None if value is None else setting.read(shown, value, folder)
-    return read
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, ArchitectureChoice):
-        return {"name": value.name, "options": dict(value.options), "label": value.label}
-    if isinstance(value, StepChoice):
-        return value.text
-    return value.label if isinstance(value, InputChoice) else value
+    return value.as_plain() if hasattr(value, "as_plain") else value

@@ -5,62 +5,38 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import torch
 import typer
 
 from gradscope import __version__
 from gradscope.running import store
-from gradscope.running.cell import Cell
-from gradscope.running.cell_result import SUMMARY
+from gradscope.running.cell import SUMMARY, Cell
+from gradscope.running.command import MeasuringCommand, Report
 from gradscope.running.configuration import RunConfiguration
 from gradscope.running.console import Messages, fits_terminal, print_wide
-from gradscope.running.interruption import remembered_interrupt
+from gradscope.running.plain import json_text
 from gradscope.running.plan import Plan
-from gradscope.running.run_cell import run_cell
-from gradscope.running.runner import SweepOutcome, run_sweep
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from gradscope.running.runner import SweepOutcome, remembered_interrupt, run_cell, run_sweep
 
 DONE, SOME_FAILED, INTERRUPTED = 0, 4, 130
-AnyConfiguration = TypeVar("AnyConfiguration", bound=RunConfiguration)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """How the tables of a run are shown to people; every function takes all of them.
-
-    Attributes:
-        tables: Rich tables, with or without deviations over seeds.
-        markdown: The same as Markdown.
-        findings: What they say, in sentences.
-        shown: Names of the tables behind them.
-    """
-
-    tables: Callable[[store.Frames, bool], list[Table]]
-    markdown: Callable[[store.Frames], str]
-    findings: Callable[[store.Frames], list[str]]
-    shown: tuple[str, ...] = (SUMMARY,)
-
-
-def execute(configuration: AnyConfiguration, make_plan: Callable[[AnyConfiguration], Plan], answer: Answer) -> int:
+def execute(command: MeasuringCommand, configuration: RunConfiguration) -> int:
     """Measures, writes the files, prints the result; returns the exit code."""
     started = time.perf_counter()
     messages = Messages(quiet=configuration.quiet)
     if configuration.threads is not None:
         torch.set_num_threads(configuration.threads)
-    plan = make_plan(configuration)
+    plan = command.plan_of(configuration)
     if configuration.out is not None:
         store.prepare_folder(configuration.out)
     for text in plan.messages:
         messages.say(text)
     outcome = _sweep(plan, configuration, messages)
     if outcome.results:
-        _report(configuration, plan, outcome, time.perf_counter() - started, messages, answer)
+        _report(command, configuration, plan, outcome, time.perf_counter() - started, messages)
     return _exit_code(plan, outcome, configuration, messages)
 
 
@@ -81,35 +57,35 @@ def _sweep(plan: Plan, configuration: RunConfiguration, messages: Messages) -> S
 
 
 def _report(
+    command: MeasuringCommand,
     configuration: RunConfiguration,
     plan: Plan,
     outcome: SweepOutcome,
     elapsed_seconds: float,
     messages: Messages,
-    answer: Answer,
 ) -> None:
-    tables = store.frames(outcome.results, configuration.command)
+    tables = store.frames(outcome.results, command.columns)
     document = _run_document(configuration, plan, outcome, elapsed_seconds)
     if configuration.out is not None:
         store.write_frames(configuration.out, tables)
         store.write_json(document, configuration.out / store.RUN)
         if any(len(frame) for name, frame in tables.items() if name != SUMMARY):
-            store.write_pictures(configuration.out, configuration.command, tables)
+            store.write_pictures(configuration.out, command.pictures_of(tables))
         messages.say(f"Wrote {configuration.out}: tables, pictures and run.json.")
-    _print(configuration, tables, document, answer)
+    _print(configuration, tables, document, command.report_of(configuration))
 
 
-def _print(configuration: RunConfiguration, tables: store.Frames, document: dict[str, Any], answer: Answer) -> None:
-    findings = answer.findings(tables)
+def _print(configuration: RunConfiguration, tables: store.Frames, document: dict[str, Any], report: Report) -> None:
+    findings = report.findings(tables)
     if configuration.format == "json":
-        rows = {name: tables[name].to_dict(orient="records") for name in answer.shown}
-        typer.echo(store.json_text(document | {"findings": findings} | rows))
+        rows = {name: tables[name].to_dict(orient="records") for name in report.shown}
+        typer.echo(json_text(document | {"findings": findings} | rows))
     elif configuration.format == "csv":
         typer.echo(tables[SUMMARY].to_csv(index=False, na_rep="nan"), nl=False)
     elif configuration.format == "markdown":
-        typer.echo(answer.markdown(tables) + "\n\n" + " ".join(findings))
+        typer.echo(report.markdown(tables) + "\n\n" + " ".join(findings))
     else:
-        for full, short in zip(answer.tables(tables, True), answer.tables(tables, False), strict=True):
+        for full, short in zip(report.tables(tables, True), report.tables(tables, False), strict=True):
             print_wide(full if fits_terminal(full) else short)
         typer.echo("\n".join(findings))
 
@@ -125,7 +101,7 @@ def _run_document(
         "command": configuration.command,
         "configuration": configuration.as_plain(),
         "hidden_sizes": {cell.label: cell.hidden_size for cell in plan.cells},
-        "input_size": plan.cells[0].input_size,
+        "input_size": plan.cells[0].input.input_size,
         "versions": {
             "gradscope": __version__,
             "python": platform.python_version(),

@@ -1,31 +1,46 @@
-"""Which input: ``white``, ``ar1:rho=0.9``."""
+"""Which input: ``white``, ``ar1:rho=0.9``, or a file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradscope.contract.option import OptionValue
+from gradscope.contract.option import OptionValue, show_value
 from gradscope.errors import UnknownName, UsageError
 from gradscope.inputs.catalogue import INPUTS
-from gradscope.running.architecture_choice import show_value
 
 
 @dataclass(frozen=True)
 class InputChoice:
-    """A synthetic input.
+    """A synthetic input, or a file of data.
 
     Attributes:
-        kind: A name of the table of inputs.
+        kind: A name of the table of inputs; empty for data.
         options: Those that were given, typed.
+        data: Path of a file; empty for a synthetic input.
     """
 
-    kind: str
+    kind: str = ""
     options: tuple[tuple[str, OptionValue], ...] = ()
+    data: str = ""
 
     @property
     def label(self) -> str:
         """As one would type it."""
-        return self.kind + "".join(f":{key}={show_value(value)}" for key, value in self.options)
+        return self.data or self.kind + "".join(f":{key}={show_value(value)}" for key, value in self.options)
+
+    @property
+    def has_stable_prefix(self) -> bool:
+        """Whether the input of a shorter length is the beginning of the longer one's."""
+        return bool(self.data) or INPUTS[self.kind].prefix_stable
+
+    @property
+    def fixed_size(self) -> int | None:
+        """The features that a synthetic input fixes; None where any number will do."""
+        return INPUTS[self.kind].implied_input_size(dict(self.options))
+
+    def as_plain(self) -> str:
+        """For ``run.json``."""
+        return self.label
 
 
 def parse_input(text: str) -> InputChoice:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -13,20 +12,16 @@ from gradscope.contract.model import Model
 from gradscope.contract.probe import check_answers, check_modes
 from gradscope.contract.sequence import SequenceModel
 from gradscope.errors import UsageError
-from gradscope.inputs.catalogue import INPUTS
-from gradscope.running.architecture_choice import ArchitectureChoice
-from gradscope.running.cell import Cell
+from gradscope.running.cell import Cell, ModelCell
 from gradscope.running.configuration import RunConfiguration
-from gradscope.running.device import resolve_device
+from gradscope.running.defaults import INPUT_SIZE
+from gradscope.running.definitions import InputDefinition, ModelDefinition, content_hashes, data_of
 from gradscope.running.matching import hidden_sizes
-from gradscope.running.materials import cell_input, cell_model, data_of
-from gradscope.running.store import content_hash
 
-DEFAULT_INPUT_SIZE = 32
 PROBE_STEPS = 8
 GIB = 2**30
 
-AnyCell = TypeVar("AnyCell", bound=Cell)
+AnyCell = TypeVar("AnyCell", bound=ModelCell)
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ def plan_cells(
     Args:
         configuration: The run's.
         messages: What is to be said first.
-        make: A cell from the fields that all cells have.
+        make: A cell from the fields that all cells of a model have.
         check: Refuses what the measurement cannot do with a model; returns messages.
         every_seed: A cell for each seed; otherwise the measurement goes through the seeds itself.
 
@@ -68,17 +63,41 @@ def plan_cells(
     device = resolve_device(configuration.device)
     if configuration.device == "auto":
         messages.append(f"Device: {device}.")
-    input_size = _input_size(configuration)
+    chosen = InputDefinition(configuration.chosen_input, _input_size(configuration), configuration.batch)
     cells: list[Cell] = []
-    sizes = hidden_sizes(configuration, input_size, messages)
+    sizes = hidden_sizes(configuration, chosen.input_size, messages)
+    checkpoint = str(configuration.checkpoint.resolve()) if configuration.checkpoint else ""
     for choice, hidden_size in zip(configuration.arch, sizes, strict=True):
-        first = make(_common(configuration, choice, input_size, hidden_size, device))
-        model = cell_model(first)
+        definition = ModelDefinition(choice, chosen.input_size, hidden_size, configuration.num_layers, checkpoint)
+        common = {
+            "model": definition,
+            "input": chosen,
+            "seed": configuration.seed,
+            "dtype": configuration.dtype,
+            "device": device,
+            "content": content_hashes(choice.own_file, configuration.data, checkpoint),
+        }
+        first = make(common)
+        model = first.build()
         check_modes(model)
         messages += check(first, model)
         messages += _try(first, model, configuration)
         cells += [replace(first, seed=seed) for seed in configuration.seed_numbers] if every_seed else [first]
     return Plan(tuple(cells), device, tuple(dict.fromkeys(messages)))
+
+
+def resolve_device(asked: str) -> str:
+    """``cpu`` or ``cuda``; ``auto`` is cuda where there is one.
+
+    Raises:
+        UsageError: cuda was asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if asked == "auto":
+        return "cuda" if available else "cpu"
+    if asked == "cuda" and not available:
+        raise UsageError("--device cuda was asked for, but torch finds no CUDA device here; use cpu or auto.")
+    return asked
 
 
 def check_memory(label: str, needed_bytes: float, max_memory: float, where: str, advice: str) -> list[str]:
@@ -92,61 +111,32 @@ def check_memory(label: str, needed_bytes: float, max_memory: float, where: str,
 
 
 def _input_size(configuration: RunConfiguration) -> int:
-    asked = configuration.input_size
+    asked, chosen = configuration.input_size, configuration.chosen_input
     if configuration.data is not None:
         fixed: int | None = data_of(configuration.data).shape[-1]
         source = f"the data in {configuration.data}"
     else:
-        chosen = configuration.chosen_input
-        fixed = INPUTS[chosen.kind].implied_input_size(dict(chosen.options))
-        source = f"the input '{chosen.kind}'"
+        fixed, source = chosen.fixed_size, f"the input '{chosen.kind}'"
     if fixed is None:
-        return asked or DEFAULT_INPUT_SIZE
+        return asked or INPUT_SIZE[configuration.command]
     if asked not in (None, fixed):
         raise UsageError(f"--input-size is {asked}, but {source} has {fixed} features; leave --input-size out.")
     return fixed
 
 
-def _common(
-    configuration: RunConfiguration, choice: ArchitectureChoice, input_size: int, hidden_size: int, device: str
-) -> dict[str, Any]:
-    """The fields that every cell has."""
-    chosen = configuration.chosen_input
-    data, checkpoint = (str(path.resolve()) if path else "" for path in (configuration.data, configuration.checkpoint))
-    place = choice.name.rpartition(":")[0]
-    own = [place] if place.endswith(".py") and Path(place).is_file() else []
-    content = [(path, content_hash(path)) for path in (*own, data, checkpoint) if path and Path(path).is_file()]
-    return {
-        "label": choice.label,
-        "architecture": choice.name,
-        "options": choice.options,
-        "seed": configuration.seed,
-        "input_kind": "" if data else chosen.kind,
-        "input_options": () if data else chosen.options,
-        "data": data,
-        "batch": configuration.batch,
-        "input_size": input_size,
-        "hidden_size": hidden_size,
-        "num_layers": configuration.num_layers,
-        "dtype": configuration.dtype,
-        "device": device,
-        "checkpoint": checkpoint,
-        "content": tuple(content),
-    }
-
-
-def _try(cell: Cell, model: Model, configuration: RunConfiguration) -> list[str]:
+def _try(cell: ModelCell, model: Model, configuration: RunConfiguration) -> list[str]:
     """Makes a short input, and refuses what could not be measured."""
     messages: list[str] = []
-    longest = configuration.longest
-    if cell.data:
-        x, _ = cell_input(replace(cell, device="cpu"), longest)
+    longest, batch = configuration.longest, cell.input.batch
+    if cell.input.choice.data:
+        x, _ = cell.input.draw(longest, cell.seed, dtype=cell.dtype)
     else:
-        x, _ = cell_input(replace(cell, batch=min(cell.batch, 2), device="cpu"), min(longest, PROBE_STEPS))
+        few = replace(cell.input, batch=min(batch, 2))
+        x, _ = few.draw(min(longest, PROBE_STEPS), cell.seed, dtype=cell.dtype)
     if isinstance(model, SequenceModel):
-        where = f"at T={longest} with batch {cell.batch}"
+        where = f"at T={longest} with batch {batch}"
         advice = "ask for shorter lengths, a smaller --batch, or allow more"
-        needed = model.working_bytes(cell.batch, longest)
+        needed = model.working_bytes(batch, longest)
         messages += check_memory(cell.label, needed, configuration.max_memory, where, advice)
         probe = x[:2, :PROBE_STEPS].to(cell.device)
         check_answers(model, probe if len(probe) > 1 else torch.cat([probe, probe + 1]))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from gradscope.running.cell import Cell
-from gradscope.running.cell_result import CellResult
-from gradscope.running.run_cell import run_cell
+import torch
+
+from gradscope.errors import GradscopeError
+from gradscope.running.cell import Cell, CellResult
 
 
 class Memory(Protocol):
@@ -36,6 +41,23 @@ class SweepOutcome:
     results: tuple[CellResult, ...]
     recalled: int
     interrupted: bool
+
+
+def run_cell(cell: Cell) -> CellResult:
+    """Measure one cell.
+
+    A model that cannot be measured, or that runs out of memory, gives rows with the status ``failed``; so does any
+    error that a class of the user's raises. The result depends on nothing but the cell.
+    """
+    started = time.perf_counter()
+    expected = (Exception,) if cell.is_own else (GradscopeError, torch.OutOfMemoryError, MemoryError)
+    try:
+        result = cell.measure()
+    except expected as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        failure = f"{cell.label}, seed {cell.seed}, could not be measured: {reason}"
+        result = CellResult(cell.blank_tables(), cell.failed_rows(), (), failure)
+    return replace(result, elapsed_seconds=time.perf_counter() - started)
 
 
 def run_sweep(
@@ -71,3 +93,30 @@ def run_sweep(
     except KeyboardInterrupt:
         return SweepOutcome(tuple(results), recalled, interrupted=True)
     return SweepOutcome(tuple(results), recalled, interrupted=False)
+
+
+@contextmanager
+def remembered_interrupt() -> Iterator[Callable[[], None]]:
+    """While active, SIGINT raises KeyboardInterrupt as always; what is yielded raises it again if it was swallowed.
+
+    An interrupt that arrives inside a callback of torch or of a progress bar is swallowed there.
+    """
+    asked = False
+
+    def handle(number: int, frame: Any) -> None:
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
+        yield check
+        return
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from gradscope.errors import UsageError
-from gradscope.running.cell import Cell
-from gradscope.running.cell_result import REQUIRED, SUMMARY, TABLES, CellResult
+from gradscope.running.atomic_file import write_whole
+from gradscope.running.cell import SUMMARY, Cell, CellResult, Columns
+from gradscope.running.plain import json_text, numbers, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +22,6 @@ SCHEMA_VERSION = 1
 RUN, CELLS = "run.json", "cells"
 
 Frames = dict[str, pd.DataFrame]  # name of a table to its rows
-NOT_A_NUMBER = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def prepare_folder(folder: Path) -> None:
@@ -41,10 +39,10 @@ def prepare_folder(folder: Path) -> None:
         raise UsageError(f"--out {folder} cannot be written: {error.strerror or error}; name another folder.") from None
 
 
-def frames(results: tuple[CellResult, ...], command: str) -> Frames:
+def frames(results: tuple[CellResult, ...], tables: Columns) -> Frames:
     """The tables of a run."""
     found: Frames = {}
-    for name, columns in TABLES[command].items():
+    for name, columns in tables.items():
         if name == SUMMARY:
             rows = [row for result in results for row in result.summary]
             found[name] = pd.DataFrame(rows, columns=list(columns))
@@ -65,41 +63,12 @@ def write_frames(folder: Path, tables: Frames) -> None:
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
     """CSV with ``nan``, ``inf`` and ``-inf`` as words."""
-    _whole(path, lambda part: frame.to_csv(part, index=False, na_rep="nan"))
+    write_whole(path, frame.to_csv(index=False, na_rep="nan"))
 
 
 def write_json(document: Any, path: Path) -> None:
     """JSON in which numbers that JSON lacks are words."""
-    _whole(path, lambda part: part.write_text(json_text(document) + "\n", encoding="utf-8"))
-
-
-def json_text(document: Any) -> str:
-    """The document as JSON, indented."""
-    return json.dumps(plain(document), indent=2, allow_nan=False, ensure_ascii=False)
-
-
-def plain(value: Any) -> Any:
-    """Numbers that are not finite as words, paths as texts, through lists and dictionaries."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    return value
-
-
-def _numbers(value: Any) -> Any:
-    """The words of :func:`plain` as numbers again."""
-    if isinstance(value, dict):
-        return {key: _numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_numbers(item) for item in value]
-    return NOT_A_NUMBER.get(value, value) if isinstance(value, str) else value
+    write_whole(path, json_text(document) + "\n")
 
 
 def write_figure(figure: Figure, path: Path) -> None:
@@ -119,27 +88,28 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path.with_suffix(".svg"), format="svg", metadata={"Date": None})
 
 
-def write_pictures(folder: Path, command: str, tables: Frames) -> list[str]:
-    """Draws the command's pictures; returns their names."""
-    from gradscope.running.pictures import PICTURES
-
-    pictures = PICTURES[command](tables)
+def write_pictures(folder: Path, pictures: Mapping[str, Figure]) -> None:
+    """Each as ``name.png`` and ``name.svg``."""
     for name, figure in pictures.items():
         write_figure(figure, folder / name)
-    return list(pictures)
 
 
-def read_frames(folder: Path) -> tuple[str, Frames]:
-    """The command and the tables of an earlier run.
+def read_frames(folder: Path, command: str, tables: Columns, required: tuple[str, ...]) -> Frames:
+    """The tables of an earlier run.
+
+    Args:
+        folder: The run's.
+        command: Its name, for messages.
+        tables: The columns that it writes.
+        required: Tables that it always writes.
 
     Raises:
         UsageError: The folder does not hold them.
     """
-    command = _command_of(folder)
     found: Frames = {}
-    for name, columns in TABLES[command].items():
+    for name, columns in tables.items():
         path = folder / f"{name}.csv"
-        if not path.is_file() and name not in REQUIRED[command]:
+        if not path.is_file() and name not in required:
             found[name] = pd.DataFrame(columns=list(columns))
             continue
         if not path.is_file():
@@ -154,21 +124,15 @@ def read_frames(folder: Path) -> tuple[str, Frames]:
         if frame.empty:
             raise UsageError(f"{path} has no rows, so there is nothing to draw.")
         found[name] = frame
-    return command, found
+    return found
 
 
-def _command_of(folder: Path) -> str:
-    """What wrote a folder, from its ``run.json``; a comparison where there is none."""
+def command_of(folder: Path) -> str:
+    """What wrote a folder, from its ``run.json``; empty where there is none."""
     try:
-        command = json.loads((folder / RUN).read_text(encoding="utf-8"))["command"]
+        return str(json.loads((folder / RUN).read_text(encoding="utf-8"))["command"])
     except (OSError, ValueError, KeyError, TypeError):
-        return "compare"
-    return command if command in TABLES else "compare"
-
-
-def content_hash(path: str) -> str:
-    """sha256 of a file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return ""
 
 
 class CellStore:
@@ -189,7 +153,7 @@ class CellStore:
         if not self._resume or not path.is_file():
             return None
         try:
-            return CellResult(**_numbers(json.loads(path.read_text(encoding="utf-8"))))
+            return CellResult(**numbers(json.loads(path.read_text(encoding="utf-8"))))
         except (ValueError, TypeError):  # half a file of a crashed run: measured again
             return None
 
@@ -197,10 +161,4 @@ class CellStore:
         """Writes a finished cell; failures are tried again the next time."""
         if not result.failure:
             text = json.dumps(plain(vars(result)), allow_nan=False)
-            _whole(self._folder / f"{cell.key}.json", lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def _whole(path: Path, write: Callable[[Path], Any]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    write(part)
-    part.replace(path)
+            write_whole(self._folder / f"{cell.key}.json", text)

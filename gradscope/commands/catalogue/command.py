@@ -15,9 +15,13 @@ from gradscope.inputs.catalogue import INPUTS
 from gradscope.running.console import print_wide
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+def register_list(app: typer.Typer) -> None:
+    """Adds ``gradscope list``."""
     app.command("list", epilog="Example: gradscope list")(list_everything)
+
+
+def register_explain(app: typer.Typer) -> None:
+    """Adds ``gradscope explain``."""
     app.command("explain", epilog="Examples: gradscope explain lstm · gradscope explain ar1")(explain)
 
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gradscope.errors import UnknownName, UsageError
+from gradscope.commands.check.settings import CASE
+from gradscope.contract.option import show_value
+from gradscope.errors import UsageError
 from gradscope.inputs.catalogue import INPUTS
-from gradscope.running.architecture_choice import ArchitectureChoice, show_value
-from gradscope.running.configuration import read_settings
+from gradscope.running.architecture_choice import ArchitectureChoice
 from gradscope.running.input_choice import InputChoice
-from gradscope.running.settings import CASE, shown_name
+from gradscope.running.setting import read_settings, settings_of_table
 from gradscope.running.toml_file import toml_document
 from gradscope.running.values import LARGEST_SEED
 
@@ -139,12 +140,13 @@ def cases_of(table: Mapping[str, Any], path: Path, folder: Path) -> tuple[Case, 
     shared = {key: value for key, value in table.items() if key != "case"}
     if "name" in shared:
         raise UsageError(f"{path}: name is a case's own; write it below {heading}, not above.")
-    defaults = _settings(shared, f"key in {path}")
+    defaults = settings_of_table(CASE, shared, f"key in {path}")
     cases: list[Case] = []
     for number, own in enumerate(tables, 1):
         try:
             name = _name(own)
-            given = defaults | _settings({key: own[key] for key in own if key != "name"}, "key of a case", "name")
+            unnamed = {key: own[key] for key in own if key != "name"}
+            given = defaults | settings_of_table(CASE, unnamed, "key of a case", more=("name",))
             cases += _expanded(name, given, folder)
         except UsageError as error:
             raise UsageError(f"{path}, case {number}: {error}") from None
@@ -167,20 +169,6 @@ def _project_table(document: Mapping[str, Any]) -> dict[str, Any]:
     tools = document.get("tool", {})
     table = tools.get("gradscope", {}) if isinstance(tools, dict) else {}
     return table if isinstance(table, dict) else {}
-
-
-def _settings(table: Mapping[str, Any], kind: str, *more: str) -> dict[str, Any]:
-    """Setting to value; keys have dashes or underscores."""
-    names = {shown_name(name): name for name in CASE}
-    given: dict[str, Any] = {}
-    for key, value in table.items():
-        name = names.get(key.replace("_", "-"))
-        if name is None:
-            raise UnknownName(kind, key, [*names, *more])
-        if name in given:
-            raise UsageError(f"{key} is given twice, with a dash and with an underscore.")
-        given[name] = value
-    return given
 
 
 def _name(table: Mapping[str, Any]) -> str | None:

@@ -16,12 +16,12 @@ from gradscope.commands.check.cases import Case, input_features
 from gradscope.commands.check.conditions import reference_conditions
 from gradscope.commands.check.numbers import CaseNumbers, FailedCase
 from gradscope.commands.check.own_model import own_model
+from gradscope.commands.check.settings import CASE
 from gradscope.commands.check.subject import Subject
 from gradscope.contract.model import Model
 from gradscope.errors import GradscopeError, UsageError
 from gradscope.own.custom import load_class
-from gradscope.running.configuration import read_settings
-from gradscope.running.settings import CASE
+from gradscope.running.setting import read_settings
 from gradscope.running.values import seed_number, whole_number
 
 

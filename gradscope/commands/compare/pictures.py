@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -78,3 +80,11 @@ def plot_length_sweep(summary: pd.DataFrame) -> Figure:
     limits_of_dtypes(axes)
     legend(figure, axes)
     return figure
+
+
+def pictures_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Profiles at the longest length, and the first step's gradient against the length."""
+    return {
+        "gradient_norms": plot_gradient_norms(tables["gradients"], tables["summary"]),
+        "length_sweep": plot_length_sweep(tables["summary"]),
+    }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pandas as pd
 from rich.table import Table
 
+from gradscope.commands.compare.options import CompareConfiguration
 from gradscope.commands.compare.rows import Comparison, comparison
+from gradscope.commands.compare.sentences import findings
 from gradscope.measurements.gradient_result import reference
+from gradscope.running.command import Report
 from gradscope.running.layout import markdown_table, rich_table
 
 DEVIATION = re.compile(r" ± [^) (]+")  # a count of zeros after it stays
@@ -51,3 +55,13 @@ def comparison_markdown(
     hints = caption(content)
     advice = ["", *(f"- {line}" for line in hints.split("\n"))] if hints else []
     return "\n".join([markdown_table(content.headers, content.rows), *advice])
+
+
+def report_of(configuration: CompareConfiguration) -> Report:
+    """How the comparison is shown."""
+    options: dict[str, Any] = {"relative_to": configuration.relative_to, "clip_norm": configuration.clip_norm}
+    return Report(
+        tables=lambda tables, deviations: [comparison_table(tables["summary"], deviations=deviations, **options)],
+        markdown=lambda tables: comparison_markdown(tables["summary"], **options),
+        findings=lambda tables: findings(tables["summary"]),
+    )

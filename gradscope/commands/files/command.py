@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from gradscope.commands.compare.command import compare
-from gradscope.commands.sensitivity.command import sensitivity
-from gradscope.commands.spectrum.command import spectrum
+from gradscope.commands import MEASURING
+from gradscope.errors import UnknownName, UsageError
+from gradscope.homes import load
+from gradscope.running.command import MeasuringCommand
+from gradscope.running.command_line import run_command
+from gradscope.running.setting import settings_of_table
+from gradscope.running.toml_file import toml_document
 
-COMMANDS = {"compare": compare, "spectrum": spectrum, "sensitivity": sensitivity}
+DEFAULT_COMMAND = "compare"
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+def register_run(app: typer.Typer) -> None:
+    """Adds ``gradscope run``."""
     app.command("run", epilog="Example: gradscope run sample_configs/long_memory.toml --out results")(run)
+
+
+def register_plot(app: typer.Typer) -> None:
+    """Adds ``gradscope plot``."""
     app.command("plot", epilog="Example: gradscope plot results")(plot)
 
 
@@ -33,20 +41,41 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="No messages.")] = False,
 ) -> int:
     """Run a command from a TOML file; paths in it start from its folder."""
-    from gradscope.running.toml_file import read_toml
-
     command, given = read_toml(file)
     overrides = {"out": str(out.absolute()) if out else None, "format": format_, "resume": resume, "quiet": quiet}
     given |= {name: value for name, value in overrides.items() if value not in (None, False)}
-    return COMMANDS[command](given, file.parent, prefix="")
+    return run_command(command, given, file.parent, prefix="")
+
+
+def read_toml(file: Path) -> tuple[MeasuringCommand, dict[str, Any]]:
+    """The command of a file, and its settings by name.
+
+    Args:
+        file: A TOML file whose keys are the command's options, with dashes or underscores.
+
+    Raises:
+        UsageError: No such file, no TOML, or a key given twice.
+        UnknownName: No such command or key; names the nearest.
+    """
+    document = toml_document(file)
+    if "case" in document:
+        raise UsageError(f"{file} holds cases of a regression check; measure them with gradscope check --cases {file}.")
+    name = document.pop("command", DEFAULT_COMMAND)
+    if not isinstance(name, str) or name not in MEASURING:
+        raise UnknownName(f"command in {file}", str(name), MEASURING)
+    command: MeasuringCommand = load(MEASURING[name])
+    return command, settings_of_table(command.options, document, f"key in {file}", f"{file}: ")
 
 
 def plot(folder: Annotated[Path, typer.Argument(help="A folder that a command's --out has written.")]) -> int:
     """Draw the pictures of an earlier run again, from its files, without measuring."""
-    from gradscope.running.store import prepare_folder, read_frames, write_pictures
+    from gradscope.running.store import command_of, prepare_folder, read_frames, write_pictures
 
-    command, tables = read_frames(folder)
+    name = command_of(folder)
+    command: MeasuringCommand = load(MEASURING[name if name in MEASURING else DEFAULT_COMMAND])
+    tables = read_frames(folder, command.name, command.columns, command.required)
     prepare_folder(folder)
-    names = write_pictures(folder, command, tables)
-    typer.echo(f"Drew {', '.join(str(folder / f'{name}.png') for name in names)}, and the same as .svg.", err=True)
+    pictures = command.pictures_of(tables)
+    write_pictures(folder, pictures)
+    typer.echo(f"Drew {', '.join(str(folder / f'{name}.png') for name in pictures)}, and the same as .svg.", err=True)
     return 0

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+from gradscope.commands.sensitivity.cell import StudyCell
 from gradscope.experiments.teacher_student import TeacherStudentHessian, teacher_student_hessian
-from gradscope.running.cell import HessianCell
-from gradscope.running.cell_result import CellResult, Table, append_row, blank_tables
+from gradscope.running.cell import CellResult, Table, append_row
 
 RECURRENT = ("A", "lambda", "magnitude", "angle")  # groups of the recurrence's own coordinates
 
 
-def measure_hessian(cell: HessianCell, model: None) -> CellResult:
+@dataclass(frozen=True, kw_only=True)
+class HessianCell(StudyCell):
+    """Curvature of a linear student at its teacher, whose modulus is ``lambdas[0]``."""
+
+    student: str
+
+    def measure(self) -> CellResult:
+        """One teacher for each seed."""
+        return _measured(self)
+
+
+def _measured(cell: HessianCell) -> CellResult:
     """One teacher for each seed."""
-    tables = blank_tables(cell.command)
+    tables = cell.blank_tables()
     notes = []
     for seed in cell.seeds:
-        result = teacher_student_hessian(cell.architecture, cell.lambdas[0], cell.lengths[0], seed)
+        result = teacher_student_hessian(cell.student, cell.lambdas[0], cell.lengths[0], seed)
         _add(tables, seed, result)
         if result.status != "ok":
             notes.append(f"{cell.label}, seed {seed}: Adam's run overflowed, so it has no learning rates.")

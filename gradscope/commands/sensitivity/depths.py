@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from gradscope.commands.sensitivity.cell import StudyCell
 from gradscope.experiments.depth import SignalPropagation, signal_propagation
-from gradscope.running.cell import DepthCell
-from gradscope.running.cell_result import CellResult, append_row, blank_tables
-from gradscope.running.materials import DTYPES, cell_input
+from gradscope.running.cell import CellResult, append_row
 
 
-def measure_depth(cell: DepthCell, model: None) -> CellResult:
+@dataclass(frozen=True, kw_only=True)
+class DepthCell(StudyCell):
+    """Signal propagation through ``depth`` residual blocks of one width; the recurrence is a table's.
+
+    Attributes:
+        recurrence: Its name there.
+        depth: Blocks.
+    """
+
+    recurrence: str
+    depth: int
+
+    def measure(self) -> CellResult:
+        """Layer by layer, at every λ."""
+        return _measured(self)
+
+
+def _measured(cell: DepthCell) -> CellResult:
     """Mean squares of the recurrences' outputs, and of the loss's gradients, layer by layer from the bottom."""
-    tables = blank_tables(cell.command)
+    tables = cell.blank_tables()
     overflowed = []
     for modulus in cell.lambdas:
         results = [_propagation(cell, modulus, seed) for seed in cell.seeds]
@@ -32,8 +48,8 @@ def measure_depth(cell: DepthCell, model: None) -> CellResult:
             )
             for layer in range(cell.depth):
                 row = {
-                    "recurrence": cell.architecture,
-                    "input": cell.input_label,
+                    "recurrence": cell.recurrence,
+                    "input": cell.input.choice.label,
                     "lambda_modulus": modulus,
                     "length": cell.lengths[0],
                     "layer": layer,
@@ -48,7 +64,5 @@ def measure_depth(cell: DepthCell, model: None) -> CellResult:
 
 
 def _propagation(cell: DepthCell, modulus: float, seed: int) -> SignalPropagation:
-    x, _ = cell_input(replace(cell, seed=seed), cell.lengths[0])
-    return signal_propagation(
-        cell.architecture, modulus, x, cell.depth, cell.hidden_size, seed, dtype=DTYPES[cell.dtype]
-    )
+    x, _ = cell.input.draw(cell.lengths[0], seed, dtype=cell.dtype, device=cell.device)
+    return signal_propagation(cell.recurrence, modulus, x, cell.depth, cell.width, seed, dtype=x.dtype)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gradscope.commands.sensitivity.depth_pictures import plot_depth
+from gradscope.commands.sensitivity.hessian_pictures import plot_hessian
+from gradscope.commands.sensitivity.landscape_pictures import plot_landscape
 from gradscope.measurements.drawing import Look, looks
 
 SCALAR = "scalar"
@@ -140,3 +144,18 @@ def _slope(exponents: pd.DataFrame, parametrization: str, normalization: str) ->
     if mine.empty or math.isnan(float(mine["exponent"].iloc[0])):
         return ""
     return f"p = {float(mine['exponent'].iloc[0]):+.2f}"
+
+
+def pictures_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Of what was measured: the curse of memory, its mitigation, the loss surface, depth and curvature."""
+    sensitivity = tables["sensitivity"]
+    pictures = {"sensitivity": plot_sensitivity(sensitivity)} if len(sensitivity) else {}
+    if (sensitivity["arch"] == "scalar").any():
+        pictures["mitigation"] = plot_mitigation(sensitivity, tables["exponents"])
+    if len(tables["landscape"]):
+        pictures["landscape"] = plot_landscape(tables["landscape"])
+    if len(tables["depth"]):
+        pictures["depth"] = plot_depth(tables["depth"])
+    if len(tables["students"]):
+        pictures["hessian"] = plot_hessian(tables["hessian"], tables["coordinates"], tables["students"])
+    return pictures

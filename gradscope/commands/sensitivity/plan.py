@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gradscope.architectures.build import build
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.commands.sensitivity.configuration import (
+from gradscope.commands.sensitivity.curvatures import HessianCell
+from gradscope.commands.sensitivity.depths import DepthCell
+from gradscope.commands.sensitivity.landscapes import LandscapeCell
+from gradscope.commands.sensitivity.options import (
     DEPTH_STEPS,
     LONGEST_MODEL,
     LONGEST_SCALAR,
     SensitivityConfiguration,
 )
+from gradscope.commands.sensitivity.scalar_laws import ScalarCell
+from gradscope.commands.sensitivity.sensitivities import SensitivityCell
 from gradscope.contract.model import Model
 from gradscope.errors import UsageError
 from gradscope.experiments.linear_students import LINEAR_STUDENTS
 from gradscope.experiments.residual_network import RECURRENCES
 from gradscope.inputs.driven import KINDS, driven_input
 from gradscope.measurements.stability import HORIZON_TIME_CONSTANTS, has_horizon
-from gradscope.running.cell import Cell, DepthCell, HessianCell, LandscapeCell, ScalarCell, SensitivityCell
+from gradscope.running.cell import Cell
+from gradscope.running.definitions import data_of
 from gradscope.running.input_choice import InputChoice
-from gradscope.running.materials import data_of
 from gradscope.running.plan import Plan, plan_cells
 from gradscope.theory import checked_series
 
@@ -34,12 +39,11 @@ FEWEST_WINDOWS = 8  # of real data that the scalar law averages over, each with 
 HESSIAN_TIME_CONSTANTS, LONGEST_HESSIAN = 3, 10_000  # the paper's 300 steps at λ* = 0.99
 
 
-def plan_sensitivity(configuration: SensitivityConfiguration) -> Plan:
+def plan_of(configuration: SensitivityConfiguration) -> Plan:
     """The scalar law's cell first; see :func:`~gradscope.running.plan.plan_cells` for the architectures'."""
     if configuration.data is not None:
         configuration = _with_data(configuration, configuration.data)
     chosen = configuration.chosen_input
-    label = str(configuration.data) if configuration.data else chosen.label
     lengths = configuration.lengths(LONGEST_MODEL)
     _check_dtype(configuration)
     shown = ", ".join(f"{modulus:.9g}" for modulus in configuration.lambda_)
@@ -72,7 +76,6 @@ def plan_sensitivity(configuration: SensitivityConfiguration) -> Plan:
             lambdas=configuration.lambda_,
             lengths=lengths,
             seeds=configuration.seed_numbers,
-            input_label=label,
         ),
         check,
         every_seed=False,
@@ -161,21 +164,21 @@ def _scalar_lengths(configuration: SensitivityConfiguration) -> tuple[int, ...]:
     return tuple(min(enough, length) for length in configuration.lengths(LONGEST_SCALAR))
 
 
-def _blank(common: SensitivityCell, label: str, **changed: Any) -> dict[str, Any]:
-    """The fields of an architecture's cell, without its architecture."""
-    shared = {field.name: getattr(common, field.name) for field in fields(SensitivityCell)}
-    shared |= {"label": label, "architecture": label, "options": (), "num_layers": 1, "checkpoint": ""}
-    return shared | changed
+def _study(common: SensitivityCell, name: str, **changed: Any) -> dict[str, Any]:
+    """The fields that a study has in common with the cells of architectures."""
+    names = ("input", "seed", "dtype", "device", "content", "lambdas", "lengths", "seeds")
+    return {name: getattr(common, name) for name in names} | {"name": name, "width": common.hidden_size} | changed
 
 
 def _scalar_cells(configuration: SensitivityConfiguration, common: SensitivityCell) -> tuple[Cell, ...]:
     """One cell; none where the input is not one of those that the scalar law is about."""
     if configuration.data is None and configuration.chosen_input.kind not in KINDS:
         return ()
-    changed = {"batch": configuration.samples, "input_size": 1, "hidden_size": 1, "dtype": "float64"}
+    sequences = replace(common.input, input_size=1, batch=configuration.samples)
+    changed = {"input": sequences, "width": 1, "dtype": "float64", "seeds": (configuration.seed,)}
     return (
         ScalarCell(
-            **_blank(common, "scalar", lengths=_scalar_lengths(configuration), seeds=(configuration.seed,), **changed),
+            **_study(common, "scalar", lengths=_scalar_lengths(configuration), **changed),
             samples=configuration.samples,
             parametrizations=configuration.parametrization,
             normalizations=configuration.normalization,
@@ -190,7 +193,7 @@ def _landscape_cells(configuration: SensitivityConfiguration, common: Sensitivit
         return ()
     return (
         LandscapeCell(
-            **_blank(common, "landscape", lambdas=(configuration.teacher,)),
+            **_study(common, "landscape", lambdas=(configuration.teacher,)),
             parametrizations=configuration.parametrization,
             normalizations=configuration.normalization,
             rho=_landscape_rho(configuration),
@@ -213,10 +216,9 @@ def _depth_cells(configuration: SensitivityConfiguration, common: SensitivityCel
     length = configuration.length or min(DEPTH_STEPS, configuration.most_steps)
     changed: dict[str, Any] = {"lengths": (length,)}
     if configuration.data is None and configuration.input is None:
-        chosen = InputChoice("wiki-like")
-        changed |= {"input_kind": chosen.kind, "input_options": chosen.options, "input_label": chosen.label}
+        changed |= {"input": replace(common.input, choice=InputChoice("wiki-like"))}
     return tuple(
-        DepthCell(**_blank(common, f"depth {name}", architecture=name, **changed), depth=configuration.depth)
+        DepthCell(**_study(common, f"depth {name}", **changed), recurrence=name, depth=configuration.depth)
         for name in RECURRENCES
     )
 
@@ -229,7 +231,7 @@ def _hessian_cells(configuration: SensitivityConfiguration, common: SensitivityC
     lengths = (configuration.length or min(LONGEST_HESSIAN, steps),)
     return tuple(
         HessianCell(
-            **_blank(common, f"student {name}", architecture=name, lambdas=(configuration.teacher,), lengths=lengths)
+            **_study(common, f"student {name}", lambdas=(configuration.teacher,), lengths=lengths), student=name
         )
         for name in LINEAR_STUDENTS
     )

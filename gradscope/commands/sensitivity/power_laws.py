@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradscope.commands.sensitivity.cell import SweptCell
 from gradscope.measurements.stability import FAR, NO_DIAL, OK, TOO_SHORT, curse
 from gradscope.numerics.power_law import Exponent, fit_exponent
-from gradscope.running.cell import SensitivityCell
-from gradscope.running.cell_result import Table, append_row, blank_tables
+from gradscope.running.cell import Table, append_row
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -104,7 +104,7 @@ class Sweep:
         lengths: Steps at each λ.
     """
 
-    cell: SensitivityCell
+    cell: SweptCell
     lambdas: Sequence[float]
     moduli: Array
     largest: Array
@@ -112,7 +112,7 @@ class Sweep:
 
     def tables(self, series: Sequence[Series]) -> dict[str, Table]:
         """Values and exponents of all."""
-        tables = blank_tables(self.cell.command)
+        tables = self.cell.blank_tables()
         for one in series:
             fitted = one.fit(self.moduli)
             identity = self._identity(one) | {"quantity": one.quantity}
@@ -170,7 +170,7 @@ class Sweep:
             "arch": self.cell.label,
             "parametrization": one.names[0],
             "normalization": one.names[1],
-            "input": self.cell.input_label,
+            "input": self.cell.input.choice.label,
             "group": one.group,
         }
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gradscope.commands.sensitivity.cell import StudyCell
 from gradscope.commands.sensitivity.power_laws import SECOND, STATE, TANGENT, Array, Series, Sweep
 from gradscope.experiments.scalar_law import Complex, ScalarLaw, scalar_law, scalar_law_of_data
 from gradscope.inputs.driven import driven_input
 from gradscope.inputs.windows import standardised
-from gradscope.running.cell import ScalarCell
-from gradscope.running.cell_result import CellResult
-from gradscope.running.materials import data_of
+from gradscope.running.cell import CellResult
+from gradscope.running.definitions import data_of
 from gradscope.theory import (
     PARAMETRIZATIONS,
     d2omega_exponent,
@@ -33,31 +34,54 @@ FROM_THE_LIMIT = 0.01  # of the infinite horizon's power, where a length is long
 ROUNDING = 64 * float(np.finfo(float).eps)  # of two terms that cancel: what is left is no number
 
 
-def measure_scalar_law(cell: ScalarCell, model: None) -> CellResult:
-    """Every parametrisation with every normalisation, beside theory."""
-    x = standardised(data_of(Path(cell.data)))[0] if cell.data else None
-    law = (
-        _law(cell) if x is None else scalar_law_of_data(cell.lambdas, x, length=max(cell.lengths), samples=cell.samples)
-    )
-    moduli = np.array(cell.lambdas)
-    sweep = Sweep(cell, cell.lambdas, moduli, moduli, [law.length] * len(moduli))
-    series: list[Series] = []
-    rows: list[dict[str, Any]] = []
-    for parametrization in cell.parametrizations:
-        for normalization in cell.normalizations:
-            found = _Law(cell, law, parametrization, normalization).series()
-            state, tangent, *_ = found
-            series += found
-            rows.append(sweep.summary(tangent, state))
-    problem = None if x is None else stationarity_problem(x)
-    notes = (f"{cell.data}: {problem} Theory takes stationary data for granted.",) if problem else ()
-    return CellResult(sweep.tables(series), rows, notes)
+@dataclass(frozen=True, kw_only=True)
+class ScalarCell(StudyCell):
+    """The scalar law for all parametrisations and normalisations, all λ on the same inputs of the longest length.
+
+    Attributes:
+        samples: Independent sequences.
+        attached: Whether dh/dω goes through γ.
+        second: The second derivative too.
+    """
+
+    samples: int
+    parametrizations: tuple[str, ...]
+    normalizations: tuple[str, ...]
+    attached: bool
+    second: bool
+
+    def measure(self) -> CellResult:
+        """Every parametrisation with every normalisation, beside theory."""
+        data = self.input.choice.data
+        x = standardised(data_of(Path(data)))[0] if data else None
+        law = _law(self) if x is None else _law_of_data(self, x)
+        moduli = np.array(self.lambdas)
+        sweep = Sweep(self, self.lambdas, moduli, moduli, [law.length] * len(moduli))
+        series: list[Series] = []
+        rows: list[dict[str, Any]] = []
+        for parametrization in self.parametrizations:
+            for normalization in self.normalizations:
+                found = _Law(self, law, parametrization, normalization).series()
+                state, tangent, *_ = found
+                series += found
+                rows.append(sweep.summary(tangent, state))
+        problem = None if x is None else stationarity_problem(x)
+        notes = (f"{data}: {problem} Theory takes stationary data for granted.",) if problem else ()
+        return CellResult(sweep.tables(series), rows, notes)
+
+    def failed_rows(self) -> list[dict[str, Any]]:
+        """A row without numbers."""
+        return [self.unmeasured_row()]
 
 
 def _law(cell: ScalarCell) -> ScalarLaw:
-    options = {name: float(value) for name, value in cell.input_options}
-    driver = driven_input(cell.input_kind, **options)
+    options = {name: float(value) for name, value in cell.input.choice.options}
+    driver = driven_input(cell.input.choice.kind, **options)
     return scalar_law(cell.lambdas, driver, length=max(cell.lengths), samples=cell.samples, seed=cell.seed)
+
+
+def _law_of_data(cell: ScalarCell, x: Array) -> ScalarLaw:
+    return scalar_law_of_data(cell.lambdas, x, length=max(cell.lengths), samples=cell.samples)
 
 
 class _Law:

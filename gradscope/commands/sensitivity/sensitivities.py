@@ -4,54 +4,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from gradscope.commands.sensitivity.cell import OWN, SweptCell
 from gradscope.commands.sensitivity.power_laws import LOSS, STATE, TANGENT, Array, Flags, Series, Sweep
 from gradscope.contract.model import Model
 from gradscope.measurements.jacobian_spectrum import jacobian_spectrum
 from gradscope.measurements.memory_sensitivity import MemorySensitivity, memory_sensitivity
 from gradscope.measurements.stability import has_horizon
-from gradscope.running.cell import SensitivityCell
-from gradscope.running.cell_result import FAILED, SUMMARY, TABLES, UNKNOWN_VERDICT, CellResult
-from gradscope.running.materials import cell_input, cell_model
+from gradscope.running.cell import CellResult, ModelCell
 from gradscope.theory import domega_exponent, state_exponent
 
-OWN = "own"  # the parametrisation and normalisation of an architecture
 DIALLED = ("magnitude", "angle")
 
 
-def measure_sensitivity(cell: SensitivityCell, model: Model) -> CellResult:
-    """E‖∂s_T/∂θ‖² by group of parameters at every setting of the dial, all seeds pooled.
+@dataclass(frozen=True, kw_only=True)
+class SensitivityCell(ModelCell, SweptCell):
+    """Sensitivity of an architecture's state to its parameters, swept over its memory dial."""
 
-    Without a dial once, at initialisation, where |λ| are the eigenvalues' of the state Jacobian.
-    """
-    moduli, largest, found = _swept(cell)
-    sweep = Sweep(cell, cell.lambdas or (math.nan,), moduli, largest, cell.lengths)
-    long_enough = np.array([has_horizon(*pair) for pair in zip(moduli.tolist(), cell.lengths, strict=True)])
-    series = _of_architecture(cell, model, found, long_enough)
-    (state,) = [one for one in series if one.quantity == STATE]
-    tangents = [one for one in series if one.quantity == TANGENT]
-    shown = [one for one in tangents if one.group in DIALLED] or tangents
-    return CellResult(sweep.tables(series), [sweep.summary(one, state) for one in shown])
+    def measure(self) -> CellResult:
+        """E‖∂s_T/∂θ‖² by group of parameters at every setting of the dial, all seeds pooled.
 
+        Without a dial once, at initialisation, where |λ| are the eigenvalues' of the state Jacobian.
+        """
+        moduli, largest, found = _swept(self)
+        sweep = Sweep(self, self.lambdas or (math.nan,), moduli, largest, self.lengths)
+        long_enough = np.array([has_horizon(*pair) for pair in zip(moduli.tolist(), self.lengths, strict=True)])
+        series = _of_architecture(self, self.build(), found, long_enough)
+        (state,) = [one for one in series if one.quantity == STATE]
+        tangents = [one for one in series if one.quantity == TANGENT]
+        shown = [one for one in tangents if one.group in DIALLED] or tangents
+        return CellResult(sweep.tables(series), [sweep.summary(one, state) for one in shown])
 
-def failed_sensitivity(cell: SensitivityCell, model: Model | None) -> list[dict[str, Any]]:
-    """A row without numbers."""
-    row: dict[str, Any] = dict.fromkeys(TABLES[cell.command][SUMMARY], math.nan)
-    known: dict[str, Any] = {
-        "arch": cell.label,
-        "parametrization": OWN,
-        "normalization": OWN,
-        "input": cell.input_label,
-        "group": "",
-    }
-    if cell.lambdas:
-        known |= {"lambda_first": cell.lambdas[0], "lambda_last": cell.lambdas[-1]}
-    return [row | known | {"verdict": UNKNOWN_VERDICT, "status": FAILED}]
+    def failed_rows(self) -> list[dict[str, Any]]:
+        """A row without numbers."""
+        return [self.unmeasured_row()]
 
 
 def _swept(cell: SensitivityCell) -> tuple[Array, Array, list[list[MemorySensitivity]]]:
@@ -61,10 +52,10 @@ def _swept(cell: SensitivityCell) -> tuple[Array, Array, list[list[MemorySensiti
         results, moduli = [], []
         for seed in cell.seeds:
             mine = replace(cell, seed=seed)
-            model = cell_model(mine)
+            model = mine.build()
             if modulus is not None:
                 model.set_memory(modulus)
-            x, _ = cell_input(mine, length)
+            x, _ = mine.input.draw(length, seed, dtype=mine.dtype, device=mine.device)
             results.append(memory_sensitivity(model, x, probes=1, seed=seed))
             moduli.append(results[-1].moduli if modulus is not None else jacobian_spectrum(model, x).eigenvalues.abs())
         achieved.append(float(np.mean([float(of_seed.median()) for of_seed in moduli])))
@@ -94,7 +85,8 @@ def _of_architecture(
 
 def _limit(cell: SensitivityCell, model: Model, group: str, quantity: str) -> float:
     """The exponent that the scalar law of the architecture's units has, were their gates constant."""
-    is_known = cell.lambdas and not cell.data and cell.input_kind != "constant"  # which a turning λ averages out
+    chosen = cell.input.choice
+    is_known = cell.lambdas and not chosen.data and chosen.kind != "constant"  # which a turning λ averages out
     if model.memory_law is None or not is_known:
         return math.nan
     parametrization, normalization = model.memory_law

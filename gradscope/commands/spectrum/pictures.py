@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -240,3 +241,18 @@ def _mean_by_lag(mine: pd.DataFrame, column: str) -> tuple[Array, Array]:
         return np.zeros(0), np.zeros(0)
     finite = np.isfinite(values).all(axis=1)
     return table.index.to_numpy(dtype=np.float64)[finite], values[finite].mean(axis=1)
+
+
+def pictures_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Of what was measured: eigenvalues, exponents, products and the temporal Jacobian."""
+    pictures: dict[str, Figure] = {}
+    if len(tables["eigenvalues"]):
+        pictures["eigenvalues"] = plot_eigenvalues(
+            tables["eigenvalues"], tables["period_eigenvalues"], tables["summary"]
+        )
+        pictures["lyapunov"] = plot_lyapunov(tables["lyapunov"])
+    if len(tables["products"]):
+        pictures["products"] = plot_products(tables["products"])
+    if len(tables["temporal"]):
+        pictures["temporal"] = plot_temporal(tables["temporal"])
+    return pictures

@@ -1,43 +1,132 @@
-"""Spectra of one cell, as rows."""
+"""One architecture and seed of a run of spectra: its measurements, as rows."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gradscope.commands.spectrum.columns import NO_RECURRENT_STATE, TABLES, TEMPORAL_REACH
+from gradscope.commands.spectrum.options import SpectrumConfiguration
+from gradscope.contract.combinators import Stack
+from gradscope.contract.diagonal import DiagonalRecurrence
+from gradscope.contract.matrix_state import MatrixStateRecurrence
 from gradscope.contract.model import Model
 from gradscope.contract.sequence import SequenceModel
+from gradscope.errors import UsageError
 from gradscope.measurements.conditions import linearized
 from gradscope.measurements.jacobian_products import JacobianProducts, products_of
 from gradscope.measurements.jacobian_spectrum import JacobianSpectrum, spectrum_of
 from gradscope.measurements.lyapunov_exponents import LyapunovExponents, exponents_of
 from gradscope.measurements.stability import stability
 from gradscope.measurements.temporal_jacobian import TemporalJacobian, temporal_jacobian
-from gradscope.running.cell import SpectrumCell
-from gradscope.running.cell_result import (
-    FAILED,
-    NO_RECURRENT_STATE,
-    SUMMARY,
-    TABLES,
-    TEMPORAL_REACH,
-    UNKNOWN_VERDICT,
-    CellResult,
-    Table,
-    blank_tables,
-)
-from gradscope.running.materials import cell_input
+from gradscope.running.cell import FAILED, SUMMARY, UNKNOWN_VERDICT, CellResult, ModelCell, Table
+from gradscope.running.plan import Plan, check_memory, plan_cells
 
 ALL_LAGS = 2000  # products of longer sequences are written at so many log-spaced lags unless every step is asked for
+MATRICES = 6  # dense Jacobians that are at hand at a time: the step's, its product, the inverse, and their copies
 
 
-def measure_spectra(cell: SpectrumCell, model: Model) -> CellResult:
+@dataclass(frozen=True, kw_only=True)
+class SpectrumCell(ModelCell):
+    """Spectra of the state Jacobian along a trajectory.
+
+    Attributes:
+        steps: At which J_t is decomposed.
+        exponents: How many leading Lyapunov exponents of each layer; 0 for all.
+        leading: How many leading eigenvalues; 0 for all of them up to a state of 512 numbers.
+        temporal: The temporal Jacobian too, which a model without a recurrent state gets in any case.
+        products: Norms of the products ∂s_T/∂s_t.
+        every_step: Products at every lag, not at some of a long sequence's.
+    """
+
+    command = "spectrum"
+    columns = TABLES
+    length: int
+    steps: tuple[int, ...]
+    exponents: int
+    warm_up: int
+    leading: int
+    temporal: bool
+    products: bool
+    every_step: bool
+
+    def measure(self) -> CellResult:
+        """Eigenvalues, singular values, Lyapunov exponents, products, and the temporal Jacobian."""
+        return _measured(self, self.build())
+
+    def failed_rows(self) -> list[dict[str, Any]]:
+        """A row without numbers."""
+        return [_unmeasured(self, self.build()) | {"status": FAILED, "verdict": UNKNOWN_VERDICT}]
+
+
+def plan_of(configuration: SpectrumConfiguration) -> Plan:
+    """One cell for each architecture and seed; see :func:`~gradscope.running.plan.plan_cells`."""
+
+    def check(cell: SpectrumCell, model: Model) -> list[str]:
+        if not model.state_size:
+            return []
+        if cell.warm_up >= cell.length:
+            raise UsageError(
+                f"--warm-up takes {cell.warm_up} of {cell.length} steps, which leaves nothing to measure; take a "
+                "smaller one, or a longer --length."
+            )
+        smallest = min(layer.state_size for layer in _layers(model))
+        if cell.exponents > smallest:
+            raise UsageError(
+                f"--lyapunov asks for {cell.exponents} exponents, but the state of {cell.label} has {smallest} numbers"
+                f"{' in a layer' if isinstance(model, Stack) else ''}; ask for fewer, or for all."
+            )
+        if cell.leading > model.state_size:
+            raise UsageError(
+                f"--leading asks for {cell.leading} values, but the state of {cell.label} has {model.state_size} "
+                "numbers."
+            )
+        needed = 8 * MATRICES * cell.input.batch * _dense_size(model) ** 2
+        where = f"for the dense Jacobian of a state of {model.state_size:,} numbers"
+        advice = "take a smaller --hidden-size or --batch, or allow more"
+        return check_memory(cell.label, needed, configuration.max_memory, where, advice)
+
+    return plan_cells(
+        configuration,
+        [f"Steps: {', '.join(map(str, configuration.steps.of_length(configuration.length)))}."],
+        lambda common: SpectrumCell(
+            **common,
+            length=configuration.length,
+            steps=configuration.steps.of_length(configuration.length),
+            exponents=configuration.lyapunov,
+            warm_up=configuration.warm_up,
+            leading=configuration.leading or 0,
+            temporal=configuration.temporal,
+            products=not configuration.no_products,
+            every_step=configuration.every_step,
+        ),
+        check,
+    )
+
+
+def _layers(model: Model) -> list[Model]:
+    return list(model.layers) if isinstance(model, Stack) else [model]
+
+
+def _dense_size(model: Model) -> int:
+    """Rows of the largest matrix that is formed."""
+    if isinstance(model, DiagonalRecurrence):
+        return 0
+    if isinstance(model, MatrixStateRecurrence):
+        return model.state_size // model.copies
+    return model.state_size
+
+
+def _measured(cell: SpectrumCell, model: Model) -> CellResult:
     """Eigenvalues, singular values, Lyapunov exponents, products, and the temporal Jacobian."""
-    x, notes = cell_input(cell, cell.length)
-    tables = blank_tables(cell.command)
+    x, about_input = cell.input.draw(cell.length, cell.seed, dtype=cell.dtype, device=cell.device)
+    notes = (about_input,) if about_input else ()
+    tables = cell.blank_tables()
     reach: dict[str, Any] = {}
     if cell.temporal or isinstance(model, SequenceModel):
         temporal = temporal_jacobian(model, x)
@@ -60,13 +149,8 @@ def measure_spectra(cell: SpectrumCell, model: Model) -> CellResult:
     return CellResult(tables, [_summary_row(cell, spectrum, exponents) | reach], (*notes, *spectrum.notes))
 
 
-def failed_spectra(cell: SpectrumCell, model: Model) -> list[dict[str, Any]]:
-    """A row without numbers."""
-    return [_unmeasured(cell, model) | {"status": FAILED, "verdict": UNKNOWN_VERDICT}]
-
-
 def _unmeasured(cell: SpectrumCell, model: Model) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(TABLES[cell.command][SUMMARY], math.nan)
+    row: dict[str, Any] = dict.fromkeys(TABLES[SUMMARY], math.nan)
     known = {"arch": cell.label, "seed": cell.seed, "state_size": model.state_size, "length": cell.length, "period": 1}
     return row | known
 

@@ -24,6 +24,10 @@ class StepChoice:
     numbers: tuple[int, ...] = ()
     every: int = 0
 
+    def as_plain(self) -> str:
+        """For ``run.json``."""
+        return self.text
+
     def of_length(self, length: int) -> tuple[int, ...]:
         """The steps, ascending.
 

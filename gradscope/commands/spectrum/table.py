@@ -7,7 +7,10 @@ import re
 import pandas as pd
 from rich.table import Table
 
+from gradscope.commands.spectrum.options import SpectrumConfiguration
 from gradscope.commands.spectrum.rows import SpectrumRows, spectrum_rows
+from gradscope.commands.spectrum.sentences import findings
+from gradscope.running.command import Report
 from gradscope.running.layout import markdown_table, rich_table
 
 STYLES = {
@@ -50,3 +53,12 @@ def spectrum_markdown(summary: pd.DataFrame) -> str:
     content = spectrum_rows(summary)
     table = markdown_table(content.headers, content.rows)
     return "\n".join([table, "", LEGEND, "", *(f"- {label}: {remark}." for label, remark in content.remarks)]).rstrip()
+
+
+def report_of(configuration: SpectrumConfiguration) -> Report:
+    """How the spectra are shown."""
+    return Report(
+        tables=lambda tables, deviations: [spectrum_table(tables["summary"], deviations=deviations)],
+        markdown=lambda tables: spectrum_markdown(tables["summary"]),
+        findings=lambda tables: findings(tables["summary"]),
+    )

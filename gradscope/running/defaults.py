@@ -1,0 +1,72 @@
+"""What holds where the user says nothing, for every option of every command that measures: one table.
+
+Values are in the user's words; None where something else decides, which the option's help says.
+"""
+
+from __future__ import annotations
+
+_EVERYWHERE: dict[str, str | None] = {
+    "arch": "rnn,lstm,lru",
+    "hidden_size": "64",
+    "num_layers": "1",
+    "match": "hidden",
+    "checkpoint": None,
+    "input": None,  # white, unless there are data
+    "data": None,
+    "input_size": None,  # INPUT_SIZE, unless the input or the data fix it
+    "batch": "16",
+    "loss": "last",
+    "seeds": "3",
+    "seed": "0",
+    "device": "auto",
+    "dtype": "float32",
+    "threads": None,  # torch's own choice
+    "max_memory": "8",
+    "format": "table",
+    "out": None,
+}
+_SMALL_MATRICES = {"threads": "1"}  # they are slower on more than one
+
+DEFAULTS: dict[str, dict[str, str | None]] = {
+    "compare": _EVERYWHERE | {"lengths": "10..1000", "relative_to": None, "component": None, "clip_norm": None},
+    "spectrum": _EVERYWHERE
+    | _SMALL_MATRICES
+    | {
+        "length": "200",
+        "steps": "every:20",
+        "lyapunov": "all",
+        "warm_up": "50",
+        "leading": None,
+        "batch": "1",
+        "dtype": "float64",
+    },
+    "sensitivity": _EVERYWHERE
+    | _SMALL_MATRICES
+    | {
+        "arch": "lru,lstm,gru",
+        "lambda_": "0.9..0.9999",
+        "length": "auto",
+        "samples": "1024",
+        "parametrization": "direct,exp-exp,sigmoid,tanh",
+        "normalization": "none,sqrt",
+        "gamma": "detached",
+        "teacher": "0.99",
+        "depth": None,
+        "block": "residual",
+        "batch": "4",
+        "seeds": "1",
+    },
+    # small models are enough to see a change, and fast; the sizes stand in baselines, so they never change
+    "check": _EVERYWHERE
+    | {
+        "arch": None,
+        "lengths": "10,50,200",
+        "gate": "gradients,slope,weights",
+        "tolerance": None,
+        "hidden_size": "32",
+        "batch": "8",
+        "seeds": "5",
+    },
+}
+INPUT_KIND = "white"
+INPUT_SIZE = {"compare": 32, "spectrum": 32, "sensitivity": 32, "check": 16}
