@@ -9,8 +9,8 @@ import pytest
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.commands.check.cases import cases_of, read_cases
 from gradscope.commands.check.starter import STARTER
+from gradscope.commands.files.command import read_toml
 from gradscope.errors import UsageError
-from gradscope.running.toml_file import read_toml
 
 SAMPLES = Path(__file__).parent.parent / "sample_configs"
 

@@ -17,12 +17,12 @@ import pytest
 import torch
 
 from gradscope import __version__
+from gradscope.commands.compare.columns import GRADIENT_COLUMNS, SUMMARY_COLUMNS
+from gradscope.commands.compare.options import OPTIONS
 from gradscope.commands.main import run
 from gradscope.running import execution, store
-from gradscope.running.cell import Cell
-from gradscope.running.cell_result import GRADIENT_COLUMNS, SUMMARY_COLUMNS, CellResult
-from gradscope.running.run_cell import run_cell
-from gradscope.running.settings import COMPARE
+from gradscope.running.cell import Cell, CellResult
+from gradscope.running.runner import run_cell
 
 ROOT = Path(__file__).parent.parent
 COMMAND_FILES = sorted(file for file in (ROOT / "sample_configs").glob("*.toml") if file.stem != "gradscope")
@@ -193,22 +193,10 @@ def test_a_toml_file_with_a_mistake_is_refused(tmp_path: Path, capsys: Captured)
 
 @pytest.mark.parametrize("file", COMMAND_FILES, ids=lambda file: file.stem)
 def test_sample_configurations_can_be_planned(file: Path) -> None:
-    from gradscope.commands.compare.configuration import compare_configuration
-    from gradscope.commands.compare.plan import plan_comparison
-    from gradscope.commands.sensitivity.configuration import sensitivity_configuration
-    from gradscope.commands.sensitivity.plan import plan_sensitivity
-    from gradscope.commands.spectrum.configuration import spectrum_configuration
-    from gradscope.commands.spectrum.plan import plan_spectrum
-    from gradscope.running.toml_file import read_toml
+    from gradscope.commands.files.command import read_toml
 
-    configure_and_plan = {
-        "compare": (compare_configuration, plan_comparison),
-        "spectrum": (spectrum_configuration, plan_spectrum),
-        "sensitivity": (sensitivity_configuration, plan_sensitivity),
-    }
     command, given = read_toml(file)
-    configure, plan = configure_and_plan[command]
-    assert plan(configure(given, folder=file.parent, prefix="")).cells
+    assert command.plan_of(command.configure(given, folder=file.parent, prefix="")).cells
 
 
 def test_there_are_three_sample_configurations() -> None:
@@ -360,7 +348,7 @@ def test_a_signal_ends_a_running_command_with_130(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_an_interrupt_that_a_callback_swallows_is_not_lost() -> None:
-    from gradscope.running.interruption import remembered_interrupt
+    from gradscope.running.runner import remembered_interrupt
 
     before = signal.getsignal(signal.SIGINT)
     with remembered_interrupt() as check:
@@ -394,7 +382,7 @@ def test_every_command_has_help_with_an_example(name: str, capsys: Captured) -> 
 def test_the_help_of_compare_names_every_setting(capsys: Captured) -> None:
     run(["compare", "--help"])
     text = capsys.readouterr().out
-    assert [name for name in COMPARE if f"--{name.replace('_', '-')}" not in text] == []
+    assert [name for name in OPTIONS if f"--{name.replace('_', '-')}" not in text] == []
 
 
 def test_list_and_explain_say_what_there_is(capsys: Captured) -> None:

@@ -13,13 +13,13 @@ import torch
 
 import gradscope
 from gradscope.commands.main import run
-from gradscope.commands.sensitivity.configuration import sensitivity_configuration
-from gradscope.commands.sensitivity.plan import plan_sensitivity
+from gradscope.commands.sensitivity.command import COMMAND
+from gradscope.commands.sensitivity.curvatures import HessianCell
+from gradscope.commands.sensitivity.depths import DepthCell
 from gradscope.experiments.depth import signal_propagation
 from gradscope.experiments.teacher_student import teacher_student_hessian
-from gradscope.running.cell import DepthCell, HessianCell
 from gradscope.running.plan import Plan
-from gradscope.running.run_cell import run_cell
+from gradscope.running.runner import run_cell
 
 SMALL = ["sensitivity", "--hidden-size", "4", "--input-size", "3", "--device", "cpu", "--samples", "16", "--batch", "2"]
 SHORT = [*SMALL, "--arch", "gru", "--lambda", "0.5,0.9", "--length", "30", "--dtype", "float64"]
@@ -61,7 +61,7 @@ def test_depth_writes_what_the_function_measures(folder: Path) -> None:
 
 def planned(**given: str | bool) -> Plan:
     small = {"arch": "gru", "hidden_size": "4", "input_size": "3", "batch": "2", "device": "cpu"}
-    return plan_sensitivity(sensitivity_configuration(small | given, folder=Path()))
+    return COMMAND.plan_of(COMMAND.configure(small | given, folder=Path()))
 
 
 def depth_cell(plan: Plan) -> DepthCell:
@@ -72,9 +72,9 @@ def depth_cell(plan: Plan) -> DepthCell:
 
 def test_depth_takes_the_input_that_was_asked_for() -> None:
     asked, silent = planned(depth="1", input="white", length="30"), planned(depth="4")
-    assert depth_cell(asked).input_kind == "white"
+    assert depth_cell(asked).input.choice.kind == "white"
     assert "Depth: one residual block of width 4, T=30, the same input." in asked.messages
-    assert depth_cell(silent).input_kind == "wiki-like"
+    assert depth_cell(silent).input.choice.kind == "wiki-like"
     assert "Depth: 4 residual blocks of width 4, T=512, wiki-like input." in silent.messages
 
 

@@ -17,6 +17,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EVERY_COMMAND = re.findall(r"^    (gradscope .*)$", README, flags=re.MULTILINE)
 GUARDS = [command for command in EVERY_COMMAND if command.split()[1] in ("check", "baseline")]
 COMMANDS = [command for command in EVERY_COMMAND if command not in GUARDS]
+PACKAGE = ROOT / "gradscope"
+WITH_EXAMPLES = [
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for file in sorted(PACKAGE.rglob("*.py"))
+    if ">>> " in file.read_text(encoding="utf-8")
+]
 SMALLER = ["--seeds", "1", "--batch", "2", "--quiet"]
 
 
@@ -78,29 +84,7 @@ def test_sample_configurations_run(file, tmp_path):
         copy.unlink()
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "gradscope",
-        "gradscope.architectures.build",
-        "gradscope.running.architecture_choice",
-        "gradscope.running.input_choice",
-        "gradscope.commands.sensitivity.lambdas",
-        "gradscope.running.lengths",
-        "gradscope.commands.spectrum.steps",
-        "gradscope.inputs.make",
-        "gradscope.numerics.power_law",
-        "gradscope.measurements.gradient_norms",
-        "gradscope.measurements.jacobian_products",
-        "gradscope.measurements.jacobian_spectrum",
-        "gradscope.measurements.lyapunov_exponents",
-        "gradscope.measurements.memory_sensitivity",
-        "gradscope.experiments.scalar_law",
-        "gradscope.measurements.state_jacobian",
-        "gradscope.measurements.temporal_jacobian",
-        "gradscope.commands.check.statistics",
-    ],
-)
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
 def test_examples_in_docstrings(module):
     found = doctest.testmod(importlib.import_module(module))
     assert found.failed == 0

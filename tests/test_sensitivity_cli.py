@@ -13,10 +13,12 @@ import torch
 
 import gradscope
 from gradscope.commands.main import run
+from gradscope.commands.sensitivity.columns import TABLES
+from gradscope.commands.sensitivity.command import COMMAND
+from gradscope.commands.sensitivity.options import NORMALIZATIONS, OPTIONS, PARAMETRIZATIONS
 from gradscope.measurements.stability import curse
-from gradscope.running.cell_result import TABLES
-from gradscope.running.settings import NORMALIZATIONS, PARAMETRIZATIONS, SENSITIVITY, shown_name
-from gradscope.running.store import read_frames
+from gradscope.running.setting import shown_name
+from gradscope.running.store import command_of, read_frames
 from gradscope.theory import NORMALIZATIONS as IN_THEORY
 from gradscope.theory import PARAMETRIZATIONS as WITH_FACTORS
 from gradscope.theory import sensitivity, state_power
@@ -44,9 +46,9 @@ def test_files_columns_and_values(tmp_path: Path, capsys: Captured) -> None:
     said = capsys.readouterr()
     assert "λ: 0.5, 0.9." in said.err
     assert "The curse of memory" in said.out
-    command, tables = read_frames(tmp_path)
-    assert command == "sensitivity"
-    for name, columns in TABLES["sensitivity"].items():
+    assert command_of(tmp_path) == "sensitivity"
+    tables = read_frames(tmp_path, COMMAND)
+    for name, columns in TABLES.items():
         assert tuple(tables[name].columns) == columns
     rows = tables["sensitivity"]
     assert set(rows["arch"]) == {"scalar", "lru", "gru"}
@@ -140,7 +142,7 @@ def test_formats(kind: str, capsys: Captured) -> None:
     assert run([*SHORT, "--format", kind, "--quiet"]) == 0
     said = capsys.readouterr().out
     if kind == "json":
-        assert [set(row) for row in json.loads(said)["summary"]] == [set(TABLES["sensitivity"]["summary"])] * 11
+        assert [set(row) for row in json.loads(said)["summary"]] == [set(TABLES["summary"])] * 11
     else:
         assert "scalar" in said
         assert "mitigat" in said
@@ -309,7 +311,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(arguments: list[str], message
 def test_the_help_names_every_setting(capsys: Captured) -> None:
     assert run(["sensitivity", "--help"]) == 0
     said = capsys.readouterr().out
-    assert all(f"--{shown_name(name)}" in said for name in SENSITIVITY)
+    assert all(f"--{shown_name(name)}" in said for name in OPTIONS)
 
 
 def test_verdicts() -> None:

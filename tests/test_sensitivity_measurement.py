@@ -8,14 +8,15 @@ import pytest
 import torch
 
 import gradscope
-from gradscope.commands.sensitivity.scalar_laws import FROM_THE_LIMIT, measure_scalar_law
+from gradscope.commands.sensitivity.scalar_laws import FROM_THE_LIMIT, ScalarCell
 from gradscope.contract.state import as_vector
 from gradscope.dynamics.cotangents import Wants
 from gradscope.dynamics.linearize import adjoint_segments, linearize
 from gradscope.measurements.losses import SegmentCotangents
 from gradscope.measurements.memory_sensitivity import _with_state_in_front
 from gradscope.numerics.power_law import fit_exponent
-from gradscope.running.cell import ScalarCell
+from gradscope.running.definitions import InputDefinition
+from gradscope.running.input_choice import InputChoice
 from tests.models import ALL, inputs, small
 
 SIZE, LENGTH, BATCH = 2, 5, 2
@@ -135,32 +136,24 @@ INSIDE = {1: 0.6827, 2: 0.9545}  # of a normal distribution, within so many stan
 
 
 def one_run(kind, seed):
+    choice = InputChoice(kind, (("rho", 0.8),) if kind == "ar1" else ())
     cell = ScalarCell(
-        label="scalar",
-        architecture="",
-        options=(),
+        name="scalar",
+        width=1,
+        input=InputDefinition(choice, input_size=1, batch=SAMPLES),
         seed=seed,
-        input_kind=kind,
-        input_options=(("rho", 0.8),) if kind == "ar1" else (),
-        data="",
-        batch=1,
-        input_size=1,
-        hidden_size=1,
-        num_layers=1,
         dtype="float64",
         device="cpu",
-        checkpoint="",
         lambdas=LAMBDAS,
         lengths=(STEPS,) * len(LAMBDAS),
         seeds=(seed,),
-        input_label=kind,
         samples=SAMPLES,
         parametrizations=("exp-exp",),
         normalizations=("sqrt",),
         attached=False,
         second=False,
     )
-    return measure_scalar_law(cell, None).tables
+    return cell.measure().tables
 
 
 def covers(deviations):

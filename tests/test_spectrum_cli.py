@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 from gradscope.commands.main import run
+from gradscope.commands.spectrum.columns import TABLES
+from gradscope.commands.spectrum.command import COMMAND
+from gradscope.commands.spectrum.options import OPTIONS
 from gradscope.commands.spectrum.steps import parse_steps
 from gradscope.errors import UsageError
-from gradscope.running.cell_result import TABLES
-from gradscope.running.settings import SPECTRUM
-from gradscope.running.store import read_frames
+from gradscope.running.store import command_of, read_frames
 
 SIZES = ["--hidden-size", "5", "--input-size", "3", "--seeds", "2", "--device", "cpu"]
 SMALL = ["spectrum", *SIZES, "--length", "30", "--warm-up", "10", "--steps", "10,30"]
@@ -38,10 +39,10 @@ def test_files_and_their_columns(tmp_path: Path, capsys: Captured) -> None:
     pictures = {
         f"{name}.{kind}" for name in ("eigenvalues", "lyapunov", "products", "temporal") for kind in ("png", "svg")
     }
-    assert names == {f"{name}.csv" for name in TABLES["spectrum"]} | pictures | {"run.json"}
-    command, tables = read_frames(tmp_path)
+    assert names == {f"{name}.csv" for name in TABLES} | pictures | {"run.json"}
+    command, tables = command_of(tmp_path), read_frames(tmp_path, COMMAND)
     assert command == "spectrum"
-    for name, columns in TABLES["spectrum"].items():
+    for name, columns in TABLES.items():
         assert tuple(tables[name].columns) == columns
     counts = tables["eigenvalues"].groupby("arch")["multiplicity"].sum()
     assert counts.to_dict() == {"rnn": 5 * 8, "lru": 10 * 8, "sc-lstm-i:L=4": 15 * 8, "deltanet": 25 * 8, "hrl": 15 * 8}
@@ -68,7 +69,7 @@ def test_files_and_their_columns(tmp_path: Path, capsys: Captured) -> None:
 
 def test_summary_is_the_median_over_steps(tmp_path: Path) -> None:
     assert run([*SMALL, "--arch", "rnn", "--steps", "10,20,30", "--out", str(tmp_path), "--quiet"]) == 0
-    _, tables = read_frames(tmp_path)
+    tables = read_frames(tmp_path, COMMAND)
     medians = tables["steps"].groupby("seed")["spectral_radius"].median()
     assert np.allclose(tables["summary"]["spectral_radius"], medians, rtol=0, atol=0)
     largest = tables["lyapunov"][tables["lyapunov"]["index"] == 0]["exponent_nats_per_step"]
@@ -78,7 +79,7 @@ def test_summary_is_the_median_over_steps(tmp_path: Path) -> None:
 
 def test_layers_of_a_stack(tmp_path: Path) -> None:
     assert run([*SMALL, "--arch", "gru", "--num-layers", "2", "--out", str(tmp_path), "--quiet"]) == 0
-    _, tables = read_frames(tmp_path)
+    tables = read_frames(tmp_path, COMMAND)
     assert set(tables["eigenvalues"]["layer"]) == set(tables["lyapunov"]["layer"]) == {0, 1}
     assert set(tables["singular_values"]["layer"]) == {"joint"}
     assert (tables["singular_values"].groupby(["seed", "step"])["multiplicity"].sum() == 10).all()
@@ -114,7 +115,7 @@ def test_formats(kind: str, capsys: Captured) -> None:
     assert said.err == ""
     if kind == "json":
         document = json.loads(said.out)
-        assert [set(row) for row in document["summary"]] == [set(TABLES["spectrum"]["summary"])] * 4
+        assert [set(row) for row in document["summary"]] == [set(TABLES["summary"])] * 4
         assert document["findings"]
     elif kind == "csv":
         assert said.out.splitlines()[0].startswith(
@@ -183,7 +184,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(arguments: list[str], message
 def test_the_help_names_every_setting(capsys: Captured) -> None:
     assert run(["spectrum", "--help"]) == 0
     said = capsys.readouterr().out
-    assert all(f"--{name.replace('_', '-')}" in said for name in SPECTRUM)
+    assert all(f"--{name.replace('_', '-')}" in said for name in OPTIONS)
     assert "Examples: gradscope spectrum" in said
 
 

@@ -8,14 +8,19 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from gradscope.commands.spectrum.pictures import plot_eigenvalues, plot_lyapunov, plot_products, plot_temporal
+from gradscope.commands.spectrum.columns import TABLES
+from gradscope.commands.spectrum.pictures import (
+    pictures_of,
+    plot_eigenvalues,
+    plot_lyapunov,
+    plot_products,
+    plot_temporal,
+)
 from gradscope.commands.spectrum.rows import largest_exponent, misleading, spectrum_rows
 from gradscope.commands.spectrum.sentences import findings
 from gradscope.commands.spectrum.table import spectrum_markdown, spectrum_table
 from gradscope.measurements.drawing import looks
 from gradscope.measurements.stability import radius_stability, stability
-from gradscope.running.cell_result import TABLES
-from gradscope.running.pictures import PICTURES
 from gradscope.running.store import save
 
 
@@ -23,7 +28,7 @@ def summary(*rows):
     """Rows of ``arch, radius, Λ_1, its error`` or with a dictionary of more columns."""
     made = []
     for seed, (arch, radius, exponent, error, *more) in enumerate(rows):
-        row = dict.fromkeys(TABLES["spectrum"]["summary"], 0.5)
+        row = dict.fromkeys(TABLES["summary"], 0.5)
         row |= {"arch": arch, "seed": seed, "state_size": 64, "spectral_radius": radius, "length": 200, "period": 1}
         row |= {"lyapunov_max_nats_per_step": exponent, "lyapunov_max_standard_error": error, "status": "ok"}
         row |= {"exp_lyapunov_max": math.exp(exponent), "verdict": stability(exponent, error, 200)}
@@ -32,7 +37,7 @@ def summary(*rows):
     return pd.DataFrame(made)
 
 
-NO_PERIODS = pd.DataFrame(columns=list(TABLES["spectrum"]["period_eigenvalues"]))
+NO_PERIODS = pd.DataFrame(columns=list(TABLES["period_eigenvalues"]))
 TRANSFORMER = (
     "transformer",
     math.nan,
@@ -231,9 +236,9 @@ def test_pictures_are_the_same_bytes_again(tmp_path):
 
 
 def test_a_run_without_recurrent_states_has_the_temporal_picture_alone():
-    tables = {name: pd.DataFrame(columns=list(columns)) for name, columns in TABLES["spectrum"].items()}
+    tables = {name: pd.DataFrame(columns=list(columns)) for name, columns in TABLES.items()}
     tables["temporal"], tables["summary"] = products("transformer", [-1, -2], [-3, -4]), summary(TRANSFORMER)
-    assert list(PICTURES["spectrum"](tables)) == ["temporal"]
+    assert list(pictures_of(tables)) == ["temporal"]
 
 
 def test_the_narrow_table_keeps_the_status():
@@ -297,5 +302,5 @@ def test_repeated_eigenvalues_are_counted():
     ],
 )
 def test_empty_frames_give_a_sentence(name, plot):
-    (axes,) = plot(pd.DataFrame(columns=list(TABLES["spectrum"][name]))).axes
+    (axes,) = plot(pd.DataFrame(columns=list(TABLES[name]))).axes
     assert axes.texts[0].get_text().endswith(".")

@@ -11,21 +11,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gradscope.commands.compare.configuration import compare_configuration
-from gradscope.commands.compare.plan import plan_comparison
+from gradscope.commands.compare.columns import GRADIENT_COLUMNS, SUMMARY_COLUMNS
+from gradscope.commands.compare.command import COMMAND
 from gradscope.errors import UsageError
 from gradscope.running import store
-from gradscope.running.cell_result import GRADIENT_COLUMNS, SUMMARY_COLUMNS, CellResult
-from gradscope.running.run_cell import run_cell
-from gradscope.running.runner import run_sweep
+from gradscope.running.cell import CellResult
+from gradscope.running.plain import json_text
+from gradscope.running.runner import run_cell, run_sweep
 
 GIVEN = {"arch": "rnn,lstm", "lengths": "4,9", "hidden_size": "5", "input_size": "3", "batch": "2", "seeds": "2"}
-CELLS = plan_comparison(compare_configuration(GIVEN, folder=Path())).cells
+CELLS = COMMAND.plan_of(COMMAND.configure(GIVEN, folder=Path())).cells
 
 
 @pytest.fixture(scope="module")
 def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
-    found = store.frames(run_sweep(CELLS).results, "compare")
+    found = store.frames(run_sweep(CELLS).results, COMMAND.columns)
     return found["gradients"], found["summary"]
 
 
@@ -42,9 +42,8 @@ def test_files_read_back_to_the_same_numbers(tmp_path: Path, tables: tuple[pd.Da
     special = [math.inf, -math.inf, math.nan, -4575.70330, 5000.123456789012, 1 / 3, -1e-300, 0.1]
     summary["log10_norm_step_1"] = special
     store.write_frames(tmp_path, {"gradients": gradients, "summary": summary})
-    command, read = store.read_frames(tmp_path)
+    read = store.read_frames(tmp_path, COMMAND)
     read_gradients, read_summary = read["gradients"], read["summary"]
-    assert command == "compare"
     pd.testing.assert_frame_equal(read_gradients, gradients, check_exact=True)
     np.testing.assert_array_equal(read_summary["log10_norm_step_1"], special)
     text = (tmp_path / "summary.csv").read_text()
@@ -54,7 +53,7 @@ def test_files_read_back_to_the_same_numbers(tmp_path: Path, tables: tuple[pd.Da
 
 
 def test_json_has_words_for_the_numbers_it_lacks() -> None:
-    text = store.json_text({"a": [math.inf, -math.inf, math.nan, 0.5], "b": (np.float64(1.5), Path("x"))})
+    text = json_text({"a": [math.inf, -math.inf, math.nan, 0.5], "b": (np.float64(1.5), Path("x"))})
     refused = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert refused == {"a": ["inf", "-inf", "nan", 0.5], "b": [1.5, "x"]}
 
@@ -98,28 +97,28 @@ def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_pictures_are_drawn_from_the_files(tmp_path: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    store.write_pictures(tmp_path, "compare", dict(zip(("gradients", "summary"), tables, strict=True)))
+    store.write_pictures(tmp_path, COMMAND.pictures_of(dict(zip(("gradients", "summary"), tables, strict=True))))
     names = {file.name for file in tmp_path.iterdir()}
     assert names == {"gradient_norms.png", "gradient_norms.svg", "length_sweep.png", "length_sweep.svg"}
     first = {file.name: file.read_bytes() for file in tmp_path.glob("*.svg")}
-    store.write_pictures(tmp_path, "compare", dict(zip(("gradients", "summary"), tables, strict=True)))
+    store.write_pictures(tmp_path, COMMAND.pictures_of(dict(zip(("gradients", "summary"), tables, strict=True))))
     assert {file.name: file.read_bytes() for file in tmp_path.glob("*.svg")} == first
 
 
 def test_folders_that_cannot_be_read(tmp_path: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     with pytest.raises(UsageError, match=r"has no gradients\.csv"):
-        store.read_frames(tmp_path)
+        store.read_frames(tmp_path, COMMAND)
     gradients, summary = tables
     store.write_frame(gradients, tmp_path / "gradients.csv")
     store.write_frame(summary.drop(columns=["verdict", "status"]), tmp_path / "summary.csv")
     with pytest.raises(UsageError, match=r"summary\.csv lacks the columns verdict, status"):
-        store.read_frames(tmp_path)
+        store.read_frames(tmp_path, COMMAND)
     store.write_frame(summary.head(0), tmp_path / "summary.csv")
     with pytest.raises(UsageError, match=r"summary\.csv has no rows"):
-        store.read_frames(tmp_path)
+        store.read_frames(tmp_path, COMMAND)
     (tmp_path / "summary.csv").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(UsageError, match=r"summary\.csv is no table"):
-        store.read_frames(tmp_path)
+        store.read_frames(tmp_path, COMMAND)
 
 
 def test_folders_that_cannot_be_written(tmp_path: Path) -> None:

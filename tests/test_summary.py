@@ -9,6 +9,7 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 
+from gradscope.commands.compare.columns import SUMMARY_COLUMNS
 from gradscope.commands.compare.pictures import plot_gradient_norms, plot_length_sweep
 from gradscope.commands.compare.rows import comparison
 from gradscope.commands.compare.sentences import findings
@@ -19,7 +20,6 @@ from gradscope.measurements.gradient_result import GradientNorms, RecurrentWeigh
 from gradscope.measurements.summary import summarize
 from gradscope.numerics.batch_statistics import log10_median, log10_root_mean_square
 from gradscope.numerics.over_seeds import mean_and_deviation
-from gradscope.running.cell_result import SUMMARY_COLUMNS
 from gradscope.running.store import save
 
 

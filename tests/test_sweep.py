@@ -13,23 +13,20 @@ import pytest
 import torch
 
 import gradscope
-from gradscope.commands.compare.configuration import compare_configuration
-from gradscope.commands.compare.plan import plan_comparison
+from gradscope.commands.compare.columns import GRADIENT_COLUMNS, SUMMARY_COLUMNS
+from gradscope.commands.compare.command import COMMAND
 from gradscope.errors import GradscopeError, UnknownName, Unmeasurable, UsageError
-from gradscope.running.cell import Cell
-from gradscope.running.cell_result import GRADIENT_COLUMNS, SUMMARY_COLUMNS, CellResult, blank_tables
+from gradscope.running.cell import Cell, CellResult
 from gradscope.running.checkpoint import load_checkpoint
-from gradscope.running.device import resolve_device
-from gradscope.running.plan import Plan
-from gradscope.running.run_cell import run_cell
-from gradscope.running.runner import run_sweep
+from gradscope.running.plan import Plan, resolve_device
+from gradscope.running.runner import run_cell, run_sweep
 from gradscope.running.store import CellStore
 
 SMALL = {"hidden_size": "5", "input_size": "3", "batch": "2", "seeds": "1", "device": "cpu", "dtype": "float64"}
 
 
 def planned(**given: Any) -> Plan:
-    return plan_comparison(compare_configuration(SMALL | given, folder=Path.cwd()))
+    return COMMAND.plan_of(COMMAND.configure(SMALL | given, folder=Path.cwd()))
 
 
 def one_cell(**given: Any) -> Cell:
@@ -73,7 +70,7 @@ def test_a_plan_has_a_cell_for_every_architecture_and_seed() -> None:
 
 def test_a_cell_is_plain_data_and_its_result_survives_json() -> None:
     cell = one_cell()
-    assert json.loads(json.dumps(asdict(cell)))["architecture"] == "rnn"
+    assert json.loads(json.dumps(asdict(cell)))["model"]["architecture"]["name"] == "rnn"
     result = run_cell(cell)
     gradients = result.tables["gradients"]
     assert set(gradients) == set(GRADIENT_COLUMNS)
@@ -136,7 +133,7 @@ def test_a_component_can_be_chosen() -> None:
 def test_parameters_and_states_can_be_matched() -> None:
     plan = planned(arch="lstm,rnn", lengths="9", match="parameters", hidden_size="8")
     built = {
-        cell.label: gradscope.build(cell.architecture, input_size=3, hidden_size=cell.hidden_size)
+        cell.label: gradscope.build(cell.model.architecture.name, input_size=3, hidden_size=cell.hidden_size)
         for cell in plan.cells
     }
     around = [gradscope.build("rnn", input_size=3, hidden_size=n).parameters_counted for n in range(1, 60)]
@@ -158,8 +155,8 @@ def test_memory_is_said_and_limited() -> None:
 
 
 def test_the_input_fixes_its_size() -> None:
-    assert one_cell(input="adding", input_size=None).input_size == 2
-    assert one_cell(input_size=None).input_size == 32
+    assert one_cell(input="adding", input_size=None).input.input_size == 2
+    assert one_cell(input_size=None).input.input_size == 32
     with pytest.raises(UsageError, match=r"--input-size is 3, but the input 'adding' has 2 features"):
         planned(input="adding", lengths="9")
 
@@ -173,7 +170,7 @@ def series(folder: Path, steps: int = 30) -> Path:
 
 def test_real_data_give_the_input_size_and_say_what_was_done(tmp_path: Path) -> None:
     cell = one_cell(data=str(series(tmp_path)), input_size=None, lengths="4,20")
-    assert (cell.input_size, cell.input_kind) == (2, "")
+    assert (cell.input.input_size, cell.input.choice.kind) == (2, "")
     assert any("standardised" in note for note in run_cell(cell).notes)
 
 
@@ -234,7 +231,7 @@ class Counted:
             raise KeyboardInterrupt
         self.ran.append(cell.label)
         row = dict.fromkeys(SUMMARY_COLUMNS, -math.inf) | {"arch": cell.label, "status": "ok"}
-        return CellResult(blank_tables("compare"), [row])
+        return CellResult(cell.blank_tables(), [row])
 
 
 def test_an_interrupted_sweep_keeps_what_is_finished_and_goes_on_from_there(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 from gradscope.errors import UsageError
 from gradscope.running.atomic_file import write_whole
 from gradscope.running.cell import SUMMARY, Cell, CellResult, Columns
+from gradscope.running.command import MeasuringCommand
 from gradscope.running.plain import json_text, numbers, plain
 
 if TYPE_CHECKING:
@@ -94,26 +95,26 @@ def write_pictures(folder: Path, pictures: Mapping[str, Figure]) -> None:
         write_figure(figure, folder / name)
 
 
-def read_frames(folder: Path, command: str, tables: Columns, required: tuple[str, ...]) -> Frames:
+def read_frames(folder: Path, command: MeasuringCommand) -> Frames:
     """The tables of an earlier run.
 
     Args:
         folder: The run's.
-        command: Its name, for messages.
-        tables: The columns that it writes.
-        required: Tables that it always writes.
+        command: What has written it.
 
     Raises:
         UsageError: The folder does not hold them.
     """
     found: Frames = {}
-    for name, columns in tables.items():
+    for name, columns in command.columns.items():
         path = folder / f"{name}.csv"
-        if not path.is_file() and name not in required:
+        if not path.is_file() and name not in command.required:
             found[name] = pd.DataFrame(columns=list(columns))
             continue
         if not path.is_file():
-            raise UsageError(f"{folder} has no {name}.csv; name a folder that gradscope {command} --out has written.")
+            raise UsageError(
+                f"{folder} has no {name}.csv; name a folder that gradscope {command.name} --out has written."
+            )
         try:
             frame = pd.read_csv(path)
         except (ValueError, UnicodeDecodeError):

@@ -73,7 +73,7 @@ def plot(folder: Annotated[Path, typer.Argument(help="A folder that a command's 
 
     name = command_of(folder)
     command: MeasuringCommand = load(MEASURING[name if name in MEASURING else DEFAULT_COMMAND])
-    tables = read_frames(folder, command.name, command.columns, command.required)
+    tables = read_frames(folder, command)
     prepare_folder(folder)
     pictures = command.pictures_of(tables)
     write_pictures(folder, pictures)
