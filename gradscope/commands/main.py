@@ -18,8 +18,8 @@ from gradscope.commands.sensitivity import command as sensitivity
 from gradscope.commands.spectrum import command as spectrum
 from gradscope.errors import GradscopeError
 
-# typer carries click inside and shows its errors in a box; their class is BadParameter's ancestor.
-_CLICK_ERROR: Any = typer.BadParameter.__mro__[2]
+# typer shows its errors in a box; their class, the most general one that can format a message, has had several names.
+_CLICK_ERROR: Any = [kind for kind in typer.BadParameter.__mro__ if hasattr(kind, "format_message")][-1]
 INTERRUPTED = 130
 
 app = typer.Typer(
