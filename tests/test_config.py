@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 import pytest
 
 from gradscope.architectures.catalogue import ARCHITECTURES
+from gradscope.commands.check.starter import STARTER
 from gradscope.commands.compare.configuration import CompareConfiguration, compare_configuration
 from gradscope.errors import UnknownName, UsageError
+from gradscope.inputs.catalogue import INPUTS
+from gradscope.inputs.make import make_inputs
 from gradscope.running.architecture_choice import FAMILIES, parse_architectures
 from gradscope.running.input_choice import parse_input
 from gradscope.running.lengths import parse_lengths
-from gradscope.running.settings import COMPARE, DTYPES, LOSSES
+from gradscope.running.settings import COMPARE, DTYPES, LOSSES, SENSITIVITY
 from gradscope.running.toml_file import read_toml
 
 HERE = Path()
@@ -144,6 +148,12 @@ def test_architectures_that_cannot_be(text: str, error: type[Exception], message
 def test_inputs_and_their_options() -> None:
     assert parse_input("white").options == ()
     assert parse_input("ar1:rho=0.5").label == "ar1:rho=0.5"
+
+
+@pytest.mark.parametrize("text", [COMPARE["input"].help, SENSITIVITY["input"].help, STARTER, make_inputs.__doc__])
+@pytest.mark.parametrize("kind", INPUTS)
+def test_texts_about_inputs_name_every_kind(text: str, kind: str) -> None:
+    assert re.search(rf"(?<![\w-]){kind}(?![\w-])", text)
 
 
 @pytest.mark.parametrize(

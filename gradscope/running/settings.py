@@ -9,6 +9,7 @@ from typing import Any
 
 from gradscope.commands.sensitivity.lambdas import parse_lambdas
 from gradscope.commands.spectrum.steps import parse_steps
+from gradscope.inputs.catalogue import INPUTS
 from gradscope.running import values
 from gradscope.running.architecture_choice import parse_architectures
 from gradscope.running.input_choice import parse_input
@@ -103,7 +104,7 @@ COMPARE: dict[str, Setting] = {
         None,
         "KIND",
         _INPUT,
-        "white (when nothing is given), ar1:rho=0.9, adding or copy. See: gradscope list.",
+        f"{', '.join(INPUTS)}, with options: ar1:rho=0.9; white when nothing is given. See: gradscope list.",
     ),
     "data": Setting(values.path, None, "FILE", _INPUT, "Real input from .npy, .npz, .csv or .parquet instead."),
     "input_size": Setting(_count, None, "N", _INPUT, "Features of the input: 32, or what the input or the data fix."),
@@ -268,7 +269,7 @@ SENSITIVITY: dict[str, Setting] = {
     **{name: COMPARE[name] for name in ("hidden_size", "num_layers")},
     "input": replace(
         COMPARE["input"],
-        help="white (when nothing is given), ar1:rho=0.9, constant or wiki-like; any other for architectures alone.",
+        help="white (when nothing is given), ar1:rho=0.9, constant, wiki-like; adding or copy for architectures alone.",
     ),
     **{name: COMPARE[name] for name in ("data", "input_size")},
     "batch": replace(COMPARE["batch"], default="4", help="Sequences of each architecture, λ and seed."),
