@@ -1,4 +1,4 @@
-"""One unit of work: an architecture with one seed, under one measurement."""
+"""The units of work of a sweep: everything that determines one result, one class for each measurement."""
 
 from __future__ import annotations
 
