@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lstm_cell import LSTMCell
 from torch import Tensor
 
 import gradscope
@@ -32,10 +33,9 @@ from gradscope.commands.check.permuted_units import Permuted, permute_units
 from gradscope.commands.check.plain_case import plain_case, read_case
 from gradscope.commands.check.subject import Subject
 from gradscope.contract.model import Model
-from gradscope.measurements import losses
+from gradscope.measurements.losses import Loss, ReorderedLoss
 from gradscope.numerics.random_streams import random_stream
 from gradscope.running.input_choice import InputChoice
-from tests.lstm_variants import LSTMCell
 
 LENGTHS, SEEDS, BATCH, INPUT, HIDDEN = (10, 50, 200), 5, 8, 16, 32
 GATE = ("gradients", "slope", "weights")
@@ -91,58 +91,68 @@ def makers() -> dict[str, Callable[[int], Model]]:
     return found | {"chaotic rnn, gain 3": chaotic}
 
 
+@dataclass(frozen=True, kw_only=True)
 class Reordered(Subject):
-    """The same subject with samples and units in another order; targets follow."""
+    """The same subject with samples and units in another order; targets follow.
 
-    def __init__(self, make: Callable[[int], Model], condition: Condition) -> None:
-        self.__dict__["orders"], self.__dict__["condition"] = {}, condition
-        super().__init__(
-            make=lambda seed: self.permuted(make(seed), seed),
-            lengths=LENGTHS,
-            gate=GATE,
-            input=InputChoice("white"),
-            input_size=INPUT,
-            batch=BATCH,
-            loss="last",
-        )
-        drawn = losses._drawn
+    Attributes:
+        samples: Order of the samples; None leaves them.
+        orders: Seed to the model with its units in another order; ``make`` puts them in.
+    """
 
-        def reordered(stream: Any, seed: int, shape: Any, like: Tensor) -> Tensor:
-            values = drawn(stream, seed, shape, like)
-            values = values[..., self.samples, :]
-            return values[..., self.orders[seed].outputs] if seed in self.orders else values
-
-        self.__dict__["drawn"], self.__dict__["reordered"] = drawn, reordered
-
-    @property
-    def samples(self) -> Tensor:
-        """Order of the samples."""
-        seed = self.condition.samples
-        return torch.from_numpy(random_stream("probes", seed).permutation(BATCH)) if seed else torch.arange(BATCH)
-
-    def permuted(self, model: Model, seed: int) -> Model:
-        """The model with its units in the condition's order."""
-        found: Permuted | None = permute_units(model, self.condition.units + seed) if self.condition.units else None
-        if found is None:
-            return model
-        self.orders[seed] = found
-        return found.model
+    samples: Tensor | None
+    orders: dict[int, Permuted]
 
     def inputs(self, length: int, seed: int) -> Tensor:
         """The same inputs, samples and features in their order."""
-        x = super().inputs(length, seed)[self.samples]
+        x = super().inputs(length, seed)
+        x = x if self.samples is None else x[self.samples]
         return x[..., self.orders[seed].inputs] if seed in self.orders else x
+
+    def loss_of(self, seed: int) -> Loss:
+        """The same loss, targets in the order of the samples and of the outputs."""
+
+        def last(outputs: Tensor) -> Tensor:
+            target = torch.from_numpy(random_stream("targets", seed).standard_normal((BATCH, outputs.shape[-1])))
+            return 0.5 * (outputs[:, -1] - target[self.samples]).square().sum(-1)
+
+        loss: Loss = self.loss if self.samples is None else last
+        return ReorderedLoss(loss, self.orders[seed].outputs) if seed in self.orders else loss
+
+
+def reordered(make: Callable[[int], Model], condition: Condition) -> Reordered:
+    """What is measured under a condition."""
+    orders: dict[int, Permuted] = {}
+
+    def permuted(seed: int) -> Model:
+        model = make(seed)
+        found = permute_units(model, condition.units + seed) if condition.units else None
+        if found is None:
+            return model
+        orders[seed] = found
+        return found.model
+
+    order = random_stream("probes", condition.samples).permutation(BATCH)
+    return Reordered(
+        make=permuted,
+        lengths=LENGTHS,
+        gate=GATE,
+        input=InputChoice("white"),
+        input_size=INPUT,
+        batch=BATCH,
+        loss="last",
+        samples=torch.from_numpy(order) if condition.samples else None,
+        orders=orders,
+    )
 
 
 def measure(condition: Condition, file: Path) -> None:
     """Every case under one condition, in this process."""
     torch.set_num_threads(condition.threads)
-    found = {}
-    for name, make in makers().items():
-        subject = Reordered(make, condition)
-        losses._drawn = subject.reordered
-        found[name] = plain_case(case_numbers(name, subject, range(SEEDS), {}, is_own=True))
-        losses._drawn = subject.drawn
+    found = {
+        name: plain_case(case_numbers(name, reordered(make, condition), range(SEEDS), {}, is_own=True))
+        for name, make in makers().items()
+    }
     file.write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ import pytest
 import torch
 
 from gradscope.architectures.catalogue import ARCHITECTURES
+from gradscope.commands.check.starter import STARTER
 from gradscope.commands.compare.command import COMMAND
 from gradscope.commands.compare.options import OPTIONS, CompareConfiguration
 from gradscope.commands.files.command import read_toml
+from gradscope.commands.sensitivity.options import OPTIONS as OF_SENSITIVITY
 from gradscope.errors import UnknownName, UsageError
+from gradscope.inputs.catalogue import INPUTS
+from gradscope.inputs.make import make_inputs
 from gradscope.running.architecture_choice import FAMILIES, parse_architectures
 from gradscope.running.input_choice import parse_input
 from gradscope.running.lengths import parse_lengths
@@ -146,6 +151,12 @@ def test_architectures_that_cannot_be(text: str, error: type[Exception], message
 def test_inputs_and_their_options() -> None:
     assert parse_input("white").options == ()
     assert parse_input("ar1:rho=0.5").label == "ar1:rho=0.5"
+
+
+@pytest.mark.parametrize("text", [OPTIONS["input"].help, OF_SENSITIVITY["input"].help, STARTER, make_inputs.__doc__])
+@pytest.mark.parametrize("kind", INPUTS)
+def test_texts_about_inputs_name_every_kind(text: str, kind: str) -> None:
+    assert re.search(rf"(?<![\w-]){kind}(?![\w-])", text)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,11 @@ FOLLOWING = ["exact", "coupled"]
 
 
 def in_fractions(normalization, value, rho):
-    """The infinite horizon's E(dh/dλ)² at real λ > 0, as products: reference formulas 1.5."""
+    """The infinite horizon's E(dh/dλ)² at real λ > 0, as products.
+
+    It is ∂_a ∂_b log F of F(a, b) = (1 − ρ² a b)/((1 − a b)(1 − ρ a)(1 − ρ b)) at a = b = λ for the exact γ, and
+    ∂_a ∂_b (1 − a)(1 − b) F for γ = 1 − λ.
+    """
     value, rho = Fraction(value), Fraction(rho)
     if normalization == "exact":
         return float(1 / (1 - value**2) ** 2 - rho**2 / (1 - rho**2 * value**2) ** 2)

@@ -14,8 +14,8 @@ from gradscope.errors import GradscopeError
 from gradscope.homes import load
 from gradscope.running.command_line import add_to
 
-# typer carries click inside and shows its errors in a box; their class is BadParameter's ancestor.
-_CLICK_ERROR: Any = typer.BadParameter.__mro__[2]
+# typer shows its errors in a box; their class, the most general one that can format a message, has had several names.
+_CLICK_ERROR: Any = [kind for kind in typer.BadParameter.__mro__ if hasattr(kind, "format_message")][-1]
 INTERRUPTED = 130
 
 HELP = "Does my gradient survive the trip back through time, and why?"

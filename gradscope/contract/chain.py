@@ -1,7 +1,8 @@
 """Recurrences that are chains of (recurrent matrix product, pointwise map) stages.
 
 RNN, LSTM and torch's GRU are chains of one stage, Cho's GRU of two, RRN of K. All derivatives of a pointwise map are
-diagonals, found for all steps at once; the adjoint then costs one matrix product a stage and step.
+diagonals, found for all steps at once, by autograd or by the closed form that a stage may bring (:class:`Derivatives`);
+the adjoint then costs one matrix product a stage and step.
 """
 
 from __future__ import annotations

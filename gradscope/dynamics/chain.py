@@ -1,8 +1,9 @@
 """The adjoint of a chain of (matrix product, pointwise map) stages.
 
 Every derivative of a pointwise map is a diagonal. Autograd finds all of them for all steps of a segment at once, one
-call per value that a map computes, with a cotangent of ones; nobody writes a derivative by hand. What is left for the
-loop over time is a handful of in-place products a step and one matrix product a stage.
+call per value that a map computes, with a cotangent of ones; a stage that brings them in closed form, because autograd
+is too slow there (tanh RNN, LSTM, GRU), is asked instead. What is left for the loop over time is a handful of in-place
+products a step and one matrix product a stage.
 
 The loop works on a *tape* ``(steps + 1, active, batch, slots, hidden_size)``. Row i holds what is known at step i of
 the segment: the adjoint δ of every block of the state, and, of the step that comes after, the cotangents of its gates

@@ -30,7 +30,7 @@ class DiagonalJacobians:
         self.length, self.batch = trajectory.length, trajectory.batch
 
     def _factors(self, start: int, stop: int) -> Tensor:
-        """A of steps ``start + 1 … stop``, ``(steps, batch, units)``."""
+        """a_t of steps ``start + 1 … stop``, ``(steps, batch, units)``."""
         with torch.no_grad():
             a = self._trajectory.prepared(start, stop)["a"]
         return a.to("cpu", torch.complex128 if a.is_complex() else torch.float64).flatten(2)

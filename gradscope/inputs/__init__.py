@@ -1,1 +1,1 @@
-"""Inputs: one file per process, and the catalogue that names them."""
+"""Inputs: random processes and tasks, the catalogue that names them, and a user's data cut into windows."""

@@ -38,7 +38,7 @@ class JacobianProducts:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """T of each product."""
+        """t of each product."""
         return tuple(self.length - lag for lag in self.lags)
 
     @property

@@ -27,7 +27,7 @@ class ReorderedLoss:
         order: Index of the outputs, ``(features,)``: the model gives ``y[..., order]``.
     """
 
-    loss: str | LossFunction
+    loss: Loss
     order: Tensor
 
 

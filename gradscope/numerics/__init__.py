@@ -1,1 +1,1 @@
-"""Numbers that know no model: scaled arithmetic, random streams, spectra of matrices, growth by QR."""
+"""Numbers that know no model: scaled arithmetic, random streams, spectra, products and growth by QR, statistics."""

@@ -72,7 +72,7 @@ def sigmoid(x: Tensor) -> Tensor:
 
 
 def tanh(x: Tensor) -> Tensor:
-    """Tanh(x), with tanh'(x) = sech²(x) exact in relative terms."""
+    """The hyperbolic tangent, with tanh'(x) = sech²(x) exact in relative terms."""
     if torch.is_grad_enabled():
         return _Tanh.apply(x)[0]  # type: ignore[no-any-return, no-untyped-call]
     return torch.tanh(x)

@@ -22,8 +22,6 @@ WHAT, MODEL, INPUT, MEASURE, WHERE, RESULT = "What to measure", "Models", "Input
 COUNT, SEED, FLAG = plain(values.whole_number), plain(values.seed_number), plain(values.yes_or_no)
 POSITIVE, WORD = plain(values.positive_number), plain(values.word)
 
-_KINDS = ", ".join("ar1:rho=0.9" if kind == "ar1" else kind for kind in INPUTS if kind != INPUT_KIND)
-
 SHARED: dict[str, Setting] = {
     "arch": Setting(
         lambda shown, value, folder: parse_architectures(values.joined_words(shown, value), folder),
@@ -52,7 +50,7 @@ SHARED: dict[str, Setting] = {
         plain(lambda shown, value: parse_input(values.word(shown, value))),
         "KIND",
         INPUT,
-        f"{INPUT_KIND} (when nothing is given), {_KINDS}. See: gradscope list.",
+        f"{', '.join(INPUTS)}, with options: ar1:rho=0.9; {INPUT_KIND} when nothing is given. See: gradscope list.",
     ),
     "data": Setting(values.path, "FILE", INPUT, "Real input from .npy, .npz, .csv or .parquet instead."),
     "input_size": Setting(COUNT, "N", INPUT, "Features of the input: 32, or what the input or the data fix."),

@@ -1,6 +1,16 @@
 """Exponents in ε = 1 − |λ| that theory predicts as λ → +1, for white and for constant inputs.
 
-Source: Zucchet & Orvieto (2024), arXiv:2405.21064; limits 1.3, 1.5 and 1.6, verified numerically.
+With s_{t+1} = λ s_t + x_{t+1} and inputs of unit variance
+
+    white      E|d^k s/dλ^k|² = Σ_n |d^k λ^n/dλ^k|² → ∫ n^{2k} e^{−2εn} dn = (2k)!/(2ε)^{2k+1}: 1/(2ε), 1/(4ε³), 3/(4ε⁵)
+    constant   s = x/(1 − λ), so that E|d^k s/dλ^k|² = (k!)²/ε^{2k+2}: 1/ε², 1/ε⁴, 4/ε⁶
+
+for k = 0, 1, 2. Of h = γ s they are multiplied by γ²: 2ε for √(1 − |λ|²), ε² for 1 − |λ|, 1/E|s|² where it is exact.
+|dλ/dω|² is 1 for λ and its angle, 4ε² for tanh and ε² for the other maps; d²h/dω² has it squared, and the other term of
+d²h/dω², λ_ωω ds/dλ, is at most of the same power. γ_ω s, which is added where γ follows λ, is of the power of
+γ λ_ω ds/dλ, and cancels it where γ undoes what λ does to a constant input.
+
+Source: Zucchet & Orvieto (2024), arXiv:2405.21064, equations (5) and (6) and section 3.1 for k = 0, 1.
 """
 
 from __future__ import annotations

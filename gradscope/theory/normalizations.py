@@ -5,7 +5,8 @@
 
 with s the unit without normalisation. *Detached*, dh/dω = γ λ_ω ds/dλ; *attached*, γ_ω s is added: γ follows |λ|.
 
-Source: Zucchet & Orvieto (2024), arXiv:2405.21064, sections 3 and B.3; reference formulas 1.5 and 1.6 corrected.
+Source: Zucchet & Orvieto (2024), arXiv:2405.21064, section 3 and appendix B.3 for γ detached; attached, the square is
+|γ λ_ω|² E|ds/dλ|² + 2 γ γ_ω Re(λ_ω E[ds/dλ conj s]) + γ_ω² E|s|².
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Maps ω → |λ| (or ω → arg λ) and how they move λ: |dλ/dω| and d²λ/dω² as functions of ν = |λ|.
 
-Source: Zucchet & Orvieto (2024), arXiv:2405.21064, section 3 and appendix B.3; section 12 of the architectures' papers.
+Source: Zucchet & Orvieto (2024), arXiv:2405.21064, section 3 and appendix B.3.
 """
 
 from __future__ import annotations

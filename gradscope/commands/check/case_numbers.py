@@ -80,7 +80,7 @@ def _gradients(subject: Subject, model: Model, seed: int) -> dict[str, Numbers]:
     found: dict[str, Numbers] = {}
     for lengths in subject.runs:
         x = subject.inputs(lengths[-1], seed)
-        found |= gradient_statistics(model, x, lengths, subject.lengths[-1], subject.gate, subject.loss, seed)
+        found |= gradient_statistics(model, x, lengths, subject.lengths[-1], subject.gate, subject.loss_of(seed), seed)
     return found
 
 
@@ -98,7 +98,7 @@ def _once_more(subject: Subject, model: Model, seed: int) -> tuple[dict[str, Num
     swapped = permute_units(model, seed)
     found: dict[str, Numbers] = {}
     if swapped is not None:
-        loss = ReorderedLoss(subject.loss, swapped.outputs)
+        loss = ReorderedLoss(subject.loss_of(seed), swapped.outputs)
         for lengths in subject.runs:
             x = subject.inputs(lengths[-1], seed)[..., swapped.inputs]
             found |= gradient_statistics(swapped.model, x, lengths, subject.lengths[-1], subject.gate, loss, seed)

@@ -1,4 +1,4 @@
-"""How much rounding alone moves a case: the same model once more, with its sums taken in another order."""
+"""How much rounding alone moves a case: weights moved to neighbouring numbers, and the largest difference."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ hidden-size = 32            # small models are enough, and fast
 input-size = 16
 batch = 8
 seeds = 5                   # each of them draws its own weights, inputs and targets
-input = "white"             # or "ar1:rho=0.9", "adding", "copy"; see: gradscope list
+input = "white"             # or "ar1:rho=0.9", "constant", "wiki-like", "adding", "copy"; see: gradscope list
 loss = "last"               # or "mean", "last-probe"
 
 # What is compared, all of it in decades (log10):

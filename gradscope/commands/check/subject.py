@@ -11,6 +11,7 @@ from torch import Tensor
 from gradscope.contract.model import Model
 from gradscope.inputs.catalogue import INPUTS
 from gradscope.inputs.make import make_inputs
+from gradscope.measurements.losses import Loss
 from gradscope.running.input_choice import InputChoice
 
 
@@ -36,6 +37,10 @@ class Subject:
     def runs(self) -> tuple[tuple[int, ...], ...]:
         """Lengths that share an input: all of them where a shorter input is the beginning of a longer one."""
         return (self.lengths,) if INPUTS[self.input.kind].prefix_stable else tuple((T,) for T in self.lengths)
+
+    def loss_of(self, seed: int) -> Loss:
+        """The loss, whose targets and probes belong to the seed."""
+        return self.loss
 
     def inputs(self, length: int, seed: int) -> Tensor:
         """``(batch, length, input_size)``, float64."""

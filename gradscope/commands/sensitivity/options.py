@@ -80,7 +80,7 @@ OPTIONS = with_defaults(
         **shared("hidden_size", "num_layers"),
         **shared_with_help(
             "input",
-            "white (when nothing is given), ar1:rho=0.9, constant or wiki-like; any other for architectures alone.",
+            "white (when nothing is given), ar1:rho=0.9, constant, wiki-like; adding or copy for architectures alone.",
         ),
         **shared("data", "input_size"),
         **shared_with_help("batch", "Sequences of each architecture, λ and seed."),
