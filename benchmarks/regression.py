@@ -25,12 +25,11 @@ from torch import Tensor
 
 import gradscope
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.commands.check.case_numbers import case_numbers
 from gradscope.commands.check.compare import compare_case
 from gradscope.commands.check.measure import measure_model
-from gradscope.commands.check.permuted_units import Permuted, permute_units
-from gradscope.commands.check.plain_case import plain_case, read_case
-from gradscope.commands.check.subject import Subject
+from gradscope.commands.check.measured_case import plain_case, read_case
+from gradscope.commands.check.rounding_probes import Permuted, permute_units
+from gradscope.commands.check.subject import Subject, measure_subject
 from gradscope.contract.model import Model
 from gradscope.measurements import losses
 from gradscope.numerics.random_streams import random_stream
@@ -141,7 +140,7 @@ def measure(condition: Condition, file: Path) -> None:
     for name, make in makers().items():
         subject = Reordered(make, condition)
         losses._drawn = subject.reordered
-        found[name] = plain_case(case_numbers(name, subject, range(SEEDS), {}, is_own=True))
+        found[name] = plain_case(measure_subject(name, subject, range(SEEDS), {}, is_own=True))
         losses._drawn = subject.drawn
     file.write_text(json.dumps(found), encoding="utf-8")
 

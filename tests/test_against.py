@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from gradscope.commands.check.against import measure_at
-from gradscope.commands.check.cases import read_cases
+from gradscope.commands.check.case_file import read_cases
 from gradscope.commands.check.compare import compare_case
 from gradscope.commands.check.measure import measure_case
-from gradscope.commands.check.numbers import CaseNumbers, FailedCase
+from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 from gradscope.commands.check.worktree import is_source, own_gradscope, worktree
 from gradscope.errors import UsageError
 
@@ -100,7 +100,7 @@ def test_another_revision_is_measured_with_its_own_code(repository, tmp_path, mo
     before = git(repository, "status", "--porcelain")
     base = measure_at("HEAD", study / "gradscope.toml", study)
     assert [numbers.name for numbers in base] == ["file", "module", "gru"]
-    assert all(isinstance(numbers, CaseNumbers) for numbers in base)
+    assert all(isinstance(numbers, MeasuredCase) for numbers in base)
     assert leftovers(repository) == (1, [])
     assert git(repository, "status", "--porcelain") == before
 

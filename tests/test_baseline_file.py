@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope.commands.check.accept import accept, checked_reason, prune, record
 from gradscope.commands.check.baseline import Baseline, candidate_of, checked_profile
+from gradscope.commands.check.baseline_changes import accept, checked_reason, prune, record
 from gradscope.commands.check.baseline_file import (
     MissingBaseline,
     baseline_text,
@@ -26,9 +26,10 @@ from gradscope.commands.check.baseline_file import (
     update_baseline,
     write_baseline,
 )
-from gradscope.commands.check.choice import chosen
+from gradscope.commands.check.cases import chosen
 from gradscope.commands.check.compare import compare_baselines
-from gradscope.commands.check.numbers import CaseNumbers, FailedCase, Statistic
+from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
+from gradscope.commands.check.statistic import Statistic
 from gradscope.errors import UnknownName, UsageError
 from gradscope.running import atomic_file
 from gradscope.running.atomic_file import locked, write_whole
@@ -42,7 +43,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "gradscope-baseline.json"
 
 
-def document(*cases: CaseNumbers) -> dict[str, Any]:
+def document(*cases: MeasuredCase) -> dict[str, Any]:
     """The file as plain data."""
     plain: dict[str, Any] = json.loads(baseline_text(baseline(*cases)))
     return plain
@@ -71,9 +72,9 @@ class TestContent:
         back = read_baseline(path).cases["lstm"]
         assert not back.is_edited
         assert back.environment == ENVIRONMENT
-        assert vars(back.numbers) | {"statistics": {}} == vars(numbers) | {"statistics": {}}
+        assert vars(back.measured) | {"statistics": {}} == vars(numbers) | {"statistics": {}}
         for name, statistic in numbers.statistics.items():
-            found = back.numbers.statistics[name]
+            found = back.measured.statistics[name]
             assert found.values.tobytes() == statistic.values.tobytes()
             assert (found.steps, found.noise_decades) == (statistic.steps, statistic.noise_decades)
 
@@ -356,7 +357,7 @@ class TestWholeOrNotAtAll:
         write_baseline(path, baseline(case()))
         before = path.read_bytes()
         program = (
-            "import os, sys; from pathlib import Path; from gradscope.commands.check.accept import record; "
+            "import os, sys; from pathlib import Path; from gradscope.commands.check.baseline_changes import record; "
             "from tests.synthetic_cases import case, entry; "
             f"setattr({'os' if point == 'fsync' else 'Path'}, '{point}', lambda *a: os._exit(9)); "
             "record(Path(sys.argv[1]), {'gru': entry(case('gru'))}, reason='x')"
@@ -414,7 +415,7 @@ class Dying:
 class TestTwoProcesses:
     def test_recording_at_once_lose_nothing(self, path: Path) -> None:
         program = (
-            "import sys; from pathlib import Path; from gradscope.commands.check.accept import record; "
+            "import sys; from pathlib import Path; from gradscope.commands.check.baseline_changes import record; "
             "from tests.synthetic_cases import case, entry; name = sys.argv[2]; "
             "[record(Path(sys.argv[1]), {f'{name}{i}': entry(case(f'{name}{i}', seeds=1))}, reason=f'{name}{i}') "
             "for i in range(12)]"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.commands.check.cases import cases_of, read_cases
-from gradscope.commands.check.starter import STARTER
+from gradscope.commands.check.case_file import STARTER, read_cases
+from gradscope.commands.check.cases import cases_of
 from gradscope.errors import UsageError
 from gradscope.running.toml_file import read_toml
 
@@ -115,9 +115,7 @@ def test_the_sample_file_can_be_read():
 
 def test_cases_are_read_without_torch(tmp_path):
     (tmp_path / "gradscope.toml").write_text(STARTER)
-    code = (
-        "import sys, pathlib; from gradscope.commands.check.cases import read_cases; read_cases(pathlib.Path.cwd()); "
-    )
+    code = "import sys, pathlib; from gradscope.commands.check.case_file import read_cases; read_cases(pathlib.Path.cwd()); "
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
 

@@ -98,7 +98,8 @@ def test_sample_configurations_run(file, tmp_path):
         "gradscope.experiments.scalar_law",
         "gradscope.measurements.state_jacobian",
         "gradscope.measurements.temporal_jacobian",
-        "gradscope.commands.check.statistics",
+        "gradscope.commands.check.gate",
+        "gradscope.commands.check.statistic",
     ],
 )
 def test_examples_in_docstrings(module):

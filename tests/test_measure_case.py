@@ -14,14 +14,13 @@ from torch import nn
 
 import gradscope
 from gradscope.commands.check import fingerprints
-from gradscope.commands.check.cases import cases_of, read_cases
+from gradscope.commands.check.case_file import read_cases
+from gradscope.commands.check.cases import cases_of
+from gradscope.commands.check.gate import gradient_statistics, knots, mean_of_samples
 from gradscope.commands.check.measure import measure_case, measure_model
-from gradscope.commands.check.noise import jitter, largest_difference
-from gradscope.commands.check.numbers import FailedCase
+from gradscope.commands.check.measured_case import FailedCase, plain_case, read_case
 from gradscope.commands.check.own_model import own_model
-from gradscope.commands.check.permuted_units import permute_units
-from gradscope.commands.check.plain_case import plain_case, read_case
-from gradscope.commands.check.statistics import gradient_statistics, knots, mean_of_samples
+from gradscope.commands.check.rounding_probes import jitter, largest_difference, permute_units
 from gradscope.errors import Unmeasurable, UsageError
 from gradscope.measurements.losses import ReorderedLoss, output_cotangents
 from gradscope.numerics.random_streams import random_stream
@@ -143,9 +142,9 @@ def test_the_order_of_samples_does_not_matter(arch):
 
 def test_scalar_kernels_give_the_same_numbers(tmp_path):
     code = (
-        "import json, sys, pathlib, torch; from gradscope.commands.check.cases import read_cases; "
+        "import json, sys, pathlib, torch; from gradscope.commands.check.case_file import read_cases; "
         "from gradscope.commands.check.measure import measure_case; "
-        "from gradscope.commands.check.plain_case import plain_case; "
+        "from gradscope.commands.check.measured_case import plain_case; "
         "cases = read_cases(pathlib.Path(sys.argv[1])).cases; "
         "print(json.dumps([torch.backends.cpu.get_cpu_capability(), *(plain_case(measure_case(c)) for c in cases)]))"
     )
@@ -382,7 +381,7 @@ def test_the_definition_tells_settings_apart(tmp_path):
 
 def test_another_version_of_the_probe_is_another_definition(tmp_path, monkeypatch):
     first = small_case(tmp_path, 'arch = "rnn"\ngate = "slope"')
-    monkeypatch.setattr("gradscope.commands.check.case_numbers.PROBE_VERSION", fingerprints.PROBE_VERSION + 1)
+    monkeypatch.setattr("gradscope.commands.check.subject.PROBE_VERSION", fingerprints.PROBE_VERSION + 1)
     assert small_case(tmp_path, 'arch = "rnn"\ngate = "slope"').definition_hash != first.definition_hash
 
 

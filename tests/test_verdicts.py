@@ -10,15 +10,16 @@ import pytest
 
 from gradscope.commands.check.compare import compare_baselines, compare_case, compare_cases, max_shift_decades
 from gradscope.commands.check.compare_statistic import LEAST_TOLERANCE_DECADES
-from gradscope.commands.check.numbers import CaseNumbers, FailedCase, Statistic
+from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 from gradscope.commands.check.sentences import definition_differences, described
+from gradscope.commands.check.statistic import Statistic
 from gradscope.commands.check.verdict import CaseVerdict, exit_code
 from tests.synthetic_cases import ENVIRONMENT, PROFILE, SLOPE, STEPS, WEIGHTS, baseline, case, entry, moved
 
 BACK = np.array([-0.189 if step < 190 else 0.0 for step in STEPS])  # what a smaller forget bias does
 
 
-def verdict(base: CaseNumbers | None, new: CaseNumbers | FailedCase, **options: Any) -> CaseVerdict:
+def verdict(base: MeasuredCase | None, new: MeasuredCase | FailedCase, **options: Any) -> CaseVerdict:
     """Of one case through the whole comparison."""
     entries = {} if base is None else {base.name: entry(base)}
     (found,) = compare_cases(entries, [new], environment=ENVIRONMENT, **options)
@@ -132,7 +133,7 @@ def test_the_noisier_side_decides(quieter: str) -> None:
     if quieter == "base":
         base, new = (
             case(),
-            CaseNumbers(
+            MeasuredCase(
                 **(
                     vars(new)
                     | {"statistics": {k: Statistic(s.values, s.steps, 2e-3) for k, s in new.statistics.items()}}
@@ -160,11 +161,11 @@ def test_verdicts_do_not_depend_on_the_order_of_seeds_and_are_two_sided() -> Non
 
 
 class TestExactZeros:
-    def zero(self, numbers: CaseNumbers) -> CaseNumbers:
+    def zero(self, numbers: MeasuredCase) -> MeasuredCase:
         values = numbers.statistics[PROFILE].values.copy()
         values[2, 0] = -math.inf
         changed = Statistic(values, STEPS, 3e-15)
-        return CaseNumbers(**(vars(numbers) | {"statistics": dict(numbers.statistics) | {PROFILE: changed}}))
+        return MeasuredCase(**(vars(numbers) | {"statistics": dict(numbers.statistics) | {PROFILE: changed}}))
 
     def test_equal_each_other(self) -> None:
         found = verdict(self.zero(case()), self.zero(case()))
@@ -189,7 +190,7 @@ class TestNotANumber:
     broken = moved(case(), {PROFILE: np.array([0, math.nan, 0, 0, 0, 0])})
 
     @pytest.mark.parametrize("base", [case(), broken, None], ids=["a number", "NaN as well", "nothing"])
-    def test_in_the_new_numbers_is_failed(self, base: CaseNumbers | None) -> None:
+    def test_in_the_new_numbers_is_failed(self, base: MeasuredCase | None) -> None:
         found = verdict(base, self.broken)
         assert (found.outcome, exit_code([found])) == ("failed", 4)
         assert found.sentence.startswith("lstm: T=200 log10_norm h is not a number (NaN) in seed 0, 1, 2, 3, 4;")
@@ -234,7 +235,7 @@ class TestRobustTier:
     def test_beside_a_quiet_statistic_it_is_no_reason_to_stop(self) -> None:
         base = case(noise=2.0)
         quiet = dict(base.statistics) | {WEIGHTS: case().statistics[WEIGHTS]}
-        base = CaseNumbers(**(vars(base) | {"statistics": quiet}))
+        base = MeasuredCase(**(vars(base) | {"statistics": quiet}))
         found = verdict(base, base)
         assert (found.outcome, exit_code([found])) == ("noisy", 0)
         assert found.sentence.startswith("lstm: 2 of 3 statistics cannot be judged")
@@ -287,7 +288,7 @@ class TestIncomparable:
     @pytest.mark.parametrize("lost_by", ["base", "new"])
     def test_a_missing_column(self, lost_by: str) -> None:
         whole = case()
-        part = CaseNumbers(**(vars(whole) | {"statistics": {PROFILE: whole.statistics[PROFILE]}}))
+        part = MeasuredCase(**(vars(whole) | {"statistics": {PROFILE: whole.statistics[PROFILE]}}))
         found = verdict(part, whole) if lost_by == "base" else verdict(whole, part)
         assert found.outcome == "incomparable"
         assert SLOPE in found.sentence

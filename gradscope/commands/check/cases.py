@@ -1,4 +1,4 @@
-"""Cases of a regression check: ``[[case]]`` tables in ``gradscope.toml``, or in ``pyproject.toml``.
+"""Cases of a regression check, as ``[[case]]`` tables say them.
 
 A case has the keys of the command line. What stands above the first ``[[case]]`` holds for all of them.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,9 @@ from gradscope.running.architecture_choice import ArchitectureChoice, show_value
 from gradscope.running.configuration import read_settings
 from gradscope.running.input_choice import InputChoice
 from gradscope.running.settings import CASE, shown_name
-from gradscope.running.toml_file import toml_document
 from gradscope.running.values import LARGEST_SEED
 
-CASES_FILE, PROJECT_FILE = "gradscope.toml", "pyproject.toml"
+PROJECT_FILE = "pyproject.toml"
 DEFAULT_INPUT_SIZE = 16
 
 
@@ -100,34 +100,6 @@ class Case:
         }
 
 
-@dataclass(frozen=True)
-class CaseFile:
-    """What a file says is to be measured."""
-
-    path: Path
-    cases: tuple[Case, ...]
-
-
-def read_cases(folder: Path, file: Path | None = None) -> CaseFile:
-    """The cases of a project.
-
-    Args:
-        folder: Where ``gradscope.toml`` is looked for, and then ``pyproject.toml`` with a table ``[tool.gradscope]``.
-        file: The file to read instead, relative to ``folder``; of one called ``pyproject.toml``, its table.
-
-    Raises:
-        UsageError: No such file, no TOML, no case, two cases of one name, or a value that cannot be.
-        UnknownName: A key that there is not; names the nearest.
-    """
-    path = folder / file.expanduser() if file is not None else _found(folder)
-    table = toml_document(path)
-    if path.name == PROJECT_FILE:
-        table = _project_table(table)
-        if not table:
-            raise UsageError(f"{path} has no table [tool.gradscope]; write cases below [[tool.gradscope.case]].")
-    return CaseFile(path, cases_of(table, path, path.parent))
-
-
 def cases_of(table: Mapping[str, Any], path: Path, folder: Path) -> tuple[Case, ...]:
     """The cases of a table, which a file at ``path`` holds; relative paths of classes start from ``folder``."""
     heading = "[[tool.gradscope.case]]" if path.name == PROJECT_FILE else "[[case]]"
@@ -151,22 +123,22 @@ def cases_of(table: Mapping[str, Any], path: Path, folder: Path) -> tuple[Case, 
     return _with_unique_names(cases, path)
 
 
-def _found(folder: Path) -> Path:
-    if (folder / CASES_FILE).exists():
-        return folder / CASES_FILE
-    project = folder / PROJECT_FILE
-    if project.exists() and _project_table(toml_document(project)):
-        return project
-    raise UsageError(
-        f"There is no {CASES_FILE} in {folder}, nor a {PROJECT_FILE} with [tool.gradscope]; gradscope check --init "
-        "writes a file to start from."
-    )
+def matches(name: str, pattern: str | None) -> bool:
+    """Whether a pattern such as ``lstm*`` means a case; a name always means itself, and no pattern means all."""
+    return pattern is None or name == pattern or fnmatchcase(name, pattern)
 
 
-def _project_table(document: Mapping[str, Any]) -> dict[str, Any]:
-    tools = document.get("tool", {})
-    table = tools.get("gradscope", {}) if isinstance(tools, dict) else {}
-    return table if isinstance(table, dict) else {}
+def chosen(names: Iterable[str], pattern: str | None) -> tuple[str, ...]:
+    """The names that a pattern means.
+
+    Raises:
+        UnknownName: It means none of them.
+    """
+    known = tuple(names)
+    found = tuple(name for name in known if matches(name, pattern))
+    if pattern is not None and not found:
+        raise UnknownName("case", pattern, known)
+    return found
 
 
 def _settings(table: Mapping[str, Any], kind: str, *more: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -11,12 +11,10 @@ import torch
 from torch import nn
 
 from gradscope.architectures.build import build
-from gradscope.commands.check.case_numbers import case_numbers
 from gradscope.commands.check.cases import Case, input_features
-from gradscope.commands.check.conditions import reference_conditions
-from gradscope.commands.check.numbers import CaseNumbers, FailedCase
+from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 from gradscope.commands.check.own_model import own_model
-from gradscope.commands.check.subject import Subject
+from gradscope.commands.check.subject import Subject, measure_subject
 from gradscope.contract.model import Model
 from gradscope.errors import GradscopeError, UsageError
 from gradscope.own.custom import load_class
@@ -27,7 +25,7 @@ from gradscope.running.values import seed_number, whole_number
 
 def measure_cases(
     cases: Sequence[Case], *, finished: Callable[[str], None] = lambda name: None
-) -> tuple[CaseNumbers | FailedCase, ...]:
+) -> tuple[MeasuredCase | FailedCase, ...]:
     """The numbers of cases, one after the other; ``finished`` is called with the name of each."""
     found = []
     for case in cases:
@@ -36,7 +34,7 @@ def measure_cases(
     return tuple(found)
 
 
-def measure_case(case: Case) -> CaseNumbers | FailedCase:
+def measure_case(case: Case) -> MeasuredCase | FailedCase:
     """The numbers of one case; they depend on nothing but the case and the code.
 
     A model that cannot be measured, or that runs out of memory, is a failed case; so is one of the user's that raises
@@ -76,7 +74,7 @@ def measure_case(case: Case) -> CaseNumbers | FailedCase:
             load_class(case.architecture.name, case.folder)
     try:
         with reference_conditions():
-            return case_numbers(case.name, subject, case.seed_numbers, settings, is_own=case.is_own)
+            return measure_subject(case.name, subject, case.seed_numbers, settings, is_own=case.is_own)
     except expected as error:
         said = " ".join(str(error).split())
         ended = f"it ended the process (SystemExit: {said})" if isinstance(error, SystemExit) else said
@@ -106,7 +104,7 @@ def measure_model(
     input: str = "white",  # noqa: A002 - the name of the option
     batch: int = 8,
     loss: str = "last",
-) -> CaseNumbers:
+) -> MeasuredCase:
     """The numbers of a model that is at hand.
 
     Args:
@@ -127,14 +125,32 @@ def measure_model(
         UsageError: A value that cannot be.
         Unmeasurable: The model cannot be measured as it is.
     """
-    numbers = _seeds(seeds)
+    seed_numbers = _seeds(seeds)
     given = {"lengths": _words(lengths), "gate": _words(gate), "input": input, "batch": batch, "loss": loss}
     read = read_settings({key: CASE[key] for key in given}, given, Path(), "")
     with reference_conditions():
-        models = {seed: own_model(model, seed, input_size) for seed in numbers}
-        read["input_size"] = input_features(read["input"], models[numbers[0]].input_size)
+        models = {seed: own_model(model, seed, input_size) for seed in seed_numbers}
+        read["input_size"] = input_features(read["input"], models[seed_numbers[0]].input_size)
         subject = Subject(make=models.__getitem__, **read)
-        return case_numbers(name, subject, numbers, {}, is_own=True)
+        return measure_subject(name, subject, seed_numbers, {}, is_own=True)
+
+
+@contextlib.contextmanager
+def reference_conditions() -> Iterator[None]:
+    """One thread of the CPU, gradients on, torch's usual default dtype, whatever the process is set to.
+
+    On one thread everything inside runs in one order. Constructors of a user's modules draw in the default dtype, so
+    that is part of the conditions. All is put back.
+    """
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

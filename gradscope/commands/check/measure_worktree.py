@@ -14,8 +14,7 @@ from typing import Any
 
 from gradscope.commands.check.cases import Case, cases_of
 from gradscope.commands.check.measure import measure_cases
-from gradscope.commands.check.numbers import FailedCase
-from gradscope.commands.check.plain_case import plain_case
+from gradscope.commands.check.measured_case import FailedCase, plain_case
 from gradscope.commands.check.worktree import is_source, own_gradscope
 from gradscope.errors import UsageError
 from gradscope.own.custom import load_class
