@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from gradscope.commands.check.baseline import Baseline, Entry, candidate_of
 from gradscope.commands.check.measured_case import MeasuredCase
-from gradscope.commands.check.statistic import Statistic
+from gradscope.commands.check.statistic import Statistic, StatisticName
 
 ENVIRONMENT = {"torch": "2.13.0", "python": "3.11.7"}
 STEPS = (1, 60, 120, 188, 199, 200)
-PROFILE, SLOPE, WEIGHTS = "T=200 log10_norm h", "T=200 slope h", "T=200 log10_weight_gradient_norm weight_hh"
+PROFILE, SLOPE = StatisticName("log10_norm", 200, "h"), StatisticName("slope", 200, "h")
+WEIGHTS = StatisticName("log10_weight_gradient_norm", 200, "weight_hh")
 
 
 def profile(seeds: int = 5, noise: float = 3e-15) -> Statistic:
@@ -47,7 +48,7 @@ def case(name: str = "lstm", *, seeds: int = 5, noise: float = 3e-15, **changes:
     return MeasuredCase(**(given | changes))
 
 
-def moved(numbers: MeasuredCase, shifts: Mapping[str, ArrayLike], **changes: Any) -> MeasuredCase:
+def moved(numbers: MeasuredCase, shifts: Mapping[StatisticName, ArrayLike], **changes: Any) -> MeasuredCase:
     """The case with shifts, broadcast to ``(seeds, columns)``, added to some of its statistics."""
     statistics = dict(numbers.statistics)
     for name, shift in shifts.items():

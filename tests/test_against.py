@@ -131,6 +131,16 @@ def test_cases_can_be_chosen_and_those_without_code_at_the_revision_say_so(repos
     assert "no class in HEAD:study/cell.py called 'Renamed'" in found["renamed"].reason
 
 
+def test_what_is_inside_gradscope_hides_no_module_of_the_revision(repository, monkeypatch):
+    study = repository / "study"
+    (study / "theory.py").write_text("BIAS = 1.0\n")
+    (study / "cell.py").write_text(CELL.replace("from helper", "from theory"))
+    commit(repository, "a module that is called like one of gradscope's")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    (found,) = measure_at("HEAD", study / "gradscope.toml", study, names=["file"])
+    assert isinstance(found, MeasuredCase), found.reason
+
+
 def test_code_of_the_working_copy_among_that_of_the_revision_is_refused(repository):
     study = repository / "study"
     line = f"import sys; sys.path.insert(0, {str(study)!r})\n"

@@ -115,7 +115,10 @@ def test_the_sample_file_can_be_read():
 
 def test_cases_are_read_without_torch(tmp_path):
     (tmp_path / "gradscope.toml").write_text(STARTER)
-    code = "import sys, pathlib; from gradscope.commands.check.case_file import read_cases; read_cases(pathlib.Path.cwd()); "
+    code = (
+        "import sys, pathlib; from gradscope.commands.check.case_file import read_cases; "
+        "read_cases(pathlib.Path.cwd()); "
+    )
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
 

@@ -108,6 +108,40 @@ class TestJson:
         assert by_name["changed"]["cause"] == "initialisation"
         assert by_name["missing"]["decisive"] is None
 
+    def test_its_keys_are_a_format(self) -> None:
+        (verdict,) = json.loads(verdict_json(many(1), "b.json"))["cases"]
+        assert list(verdict) == [
+            "name",
+            "outcome",
+            "sentence",
+            "kind",
+            "cause",
+            "decisive",
+            "statistics",
+            "environment",
+            "note",
+        ]
+        (found,) = (one for one in verdict["statistics"] if one["outcome"] == "changed")
+        assert found == verdict["decisive"]
+        assert found == {
+            "name": "T=200 log10_norm h",
+            "outcome": "changed",
+            "tier": "tight",
+            "shift_decades": pytest.approx(-0.2),
+            "median_decades": pytest.approx(-0.2),
+            "seed": 0,
+            "step": 1,
+            "from_step": 188,
+            "to_step": 1,
+            "is_contiguous": True,
+            "seeds_beyond": 1,
+            "is_mixed": False,
+            "seeds": 1,
+            "travel_decades": pytest.approx(-0.2),
+            "tolerance_decades": 0.01,
+            "noise_decades": 3e-15,
+        }
+
 
 class TestJunit:
     def test_one_testcase_a_case(self) -> None:

@@ -12,7 +12,7 @@ from gradscope.commands.check.compare import compare_baselines, compare_case, co
 from gradscope.commands.check.compare_statistic import LEAST_TOLERANCE_DECADES
 from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 from gradscope.commands.check.sentences import definition_differences, described
-from gradscope.commands.check.statistic import Statistic
+from gradscope.commands.check.statistic import WEIGHT_GRADIENT_NORM, Statistic, StatisticName
 from gradscope.commands.check.verdict import CaseVerdict, exit_code
 from tests.synthetic_cases import ENVIRONMENT, PROFILE, SLOPE, STEPS, WEIGHTS, baseline, case, entry, moved
 
@@ -103,6 +103,12 @@ def test_weight_gradients_alone_are_shifted() -> None:
     found = verdict(case(), moved(case(), {WEIGHTS: 0.2}))
     assert (found.outcome, found.kind) == ("changed", "shifted")
     assert "log10‖∂L/∂weight_hh‖ at T=200 rose by 0.2 decades" in found.sentence
+
+
+def test_a_parameter_that_is_called_like_a_rate_is_none() -> None:
+    slope = StatisticName(WEIGHT_GRADIENT_NORM, 200, "slope")
+    base = case(statistics={slope: case().statistics[WEIGHTS]})
+    assert verdict(base, moved(base, {slope: -0.2})).kind == "shifted"
 
 
 @pytest.mark.parametrize(("shift", "kind"), [(-0.2, "vanishing more"), (0.2, "exploding more")])
@@ -291,7 +297,7 @@ class TestIncomparable:
         part = MeasuredCase(**(vars(whole) | {"statistics": {PROFILE: whole.statistics[PROFILE]}}))
         found = verdict(part, whole) if lost_by == "base" else verdict(whole, part)
         assert found.outcome == "incomparable"
-        assert SLOPE in found.sentence
+        assert str(SLOPE) in found.sentence
         assert ("the baseline has no" if lost_by == "base" else "no longer has") in found.sentence
 
     def test_other_steps_and_other_seeds(self) -> None:
@@ -348,14 +354,17 @@ def test_two_files_are_compared_case_by_case() -> None:
 @pytest.mark.parametrize(
     ("name", "step", "shown"),
     [
-        (PROFILE, 1, "log10‖∂L/∂h_1‖ at T=200"),
+        ("T=200 log10_norm h", 1, "log10‖∂L/∂h_1‖ at T=200"),
         ("T=10 log10_norm lstm.c", 7, "log10‖∂L/∂lstm.c_7‖ at T=10"),
-        (SLOPE, None, "slope × length of h at T=200"),
-        (WEIGHTS, None, "log10‖∂L/∂weight_hh‖ at T=200"),
+        ("T=200 slope h", None, "slope × length of h at T=200"),
+        ("T=200 log10_weight_gradient_norm weight_hh", None, "log10‖∂L/∂weight_hh‖ at T=200"),
         ("T=50 lyapunov_exponent", None, "Lyapunov exponent × length at T=50"),
         ("T=50 spectral_radius", None, "log10 spectral radius × length at T=50"),
         ("sensitivity_exponent W", None, "sensitivity exponent of W"),
+        ("T=50 log10_weight_gradient_norm slope", None, "log10‖∂L/∂slope‖ at T=50"),
+        ("of another gradscope", None, "of another gradscope"),
+        ("of another gradscope", 7, "of another gradscope at step 7"),
     ],
 )
 def test_statistics_in_the_signs_of_the_field(name: str, step: int | None, shown: str) -> None:
-    assert described(name, step) == shown
+    assert described(StatisticName.read(name), step) == shown
