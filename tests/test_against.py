@@ -235,11 +235,11 @@ def test_a_process_that_ends_early_is_told_with_its_last_words(repository):
 def test_a_repository_with_a_gradscope_of_its_own_is_measured_with_that(repository):
     package = Path(sys.modules["gradscope"].__file__).parent
     shutil.copytree(package, repository / "gradscope", ignore=shutil.ignore_patterns("__pycache__"))
-    file = repository / "gradscope" / "architectures" / "gru.py"
+    file = repository / "gradscope" / "architectures" / "gated" / "gru.py"
     marked = file.read_text(encoding="utf-8").replace("class GRU(", "print('here')\n\n\nclass GRU(")
     assert "print('here')" in marked
     file.write_text(marked, encoding="utf-8")
-    streams = repository / "gradscope" / "contract" / "random_streams.py"
+    streams = repository / "gradscope" / "numerics" / "random_streams.py"
     streams.write_text(streams.read_text(encoding="utf-8").replace('"weights": 0', '"weights": 9'), encoding="utf-8")
     commit(repository, "a gradscope with other weights")
     study = repository / "study"
@@ -249,7 +249,7 @@ def test_a_repository_with_a_gradscope_of_its_own_is_measured_with_that(reposito
     assert base.weights_hash != measure_case(case).weights_hash
     assert base.definition_hash == measure_case(case).definition_hash
 
-    shutil.rmtree(repository / "gradscope" / "regression")
+    shutil.rmtree(repository / "gradscope" / "commands" / "check")
     commit(repository, "before there were checks")
     with pytest.raises(UsageError, match="The gradscope at HEAD has no regression checks yet"):
         measure_at("HEAD", study / "gradscope.toml", study)
