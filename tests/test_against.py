@@ -133,7 +133,7 @@ def test_cases_can_be_chosen_and_those_without_code_at_the_revision_say_so(repos
 
 def test_what_is_inside_gradscope_hides_no_module_of_the_revision(repository, monkeypatch):
     study = repository / "study"
-    (study / "theory.py").write_text("BIAS = 1.0\n")
+    (repository / "theory.py").write_text("BIAS = 1.0\n")
     (study / "cell.py").write_text(CELL.replace("from helper", "from theory"))
     commit(repository, "a module that is called like one of gradscope's")
     monkeypatch.delenv("PYTHONPATH", raising=False)
