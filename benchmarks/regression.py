@@ -26,15 +26,15 @@ from torch import Tensor
 
 import gradscope
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.commands.check.case_numbers import case_numbers
 from gradscope.commands.check.compare import compare_case
 from gradscope.commands.check.measure import measure_model
-from gradscope.commands.check.permuted_units import Permuted, permute_units
-from gradscope.commands.check.plain_case import plain_case, read_case
-from gradscope.commands.check.subject import Subject
+from gradscope.commands.check.measured_case import plain_case, read_case
+from gradscope.commands.check.rounding_probes import Permuted, permute_units
+from gradscope.commands.check.subject import Subject, measure_subject
 from gradscope.contract.model import Model
 from gradscope.measurements.losses import Loss, ReorderedLoss
 from gradscope.numerics.random_streams import random_stream
+from gradscope.running.definitions import InputDefinition
 from gradscope.running.input_choice import InputChoice
 
 LENGTHS, SEEDS, BATCH, INPUT, HIDDEN = (10, 50, 200), 5, 8, 16, 32
@@ -137,9 +137,7 @@ def reordered(make: Callable[[int], Model], condition: Condition) -> Reordered:
         make=permuted,
         lengths=LENGTHS,
         gate=GATE,
-        input=InputChoice("white"),
-        input_size=INPUT,
-        batch=BATCH,
+        input=InputDefinition(InputChoice("white"), INPUT, BATCH),
         loss="last",
         samples=torch.from_numpy(order) if condition.samples else None,
         orders=orders,
@@ -150,7 +148,7 @@ def measure(condition: Condition, file: Path) -> None:
     """Every case under one condition, in this process."""
     torch.set_num_threads(condition.threads)
     found = {
-        name: plain_case(case_numbers(name, reordered(make, condition), range(SEEDS), {}, is_own=True))
+        name: plain_case(measure_subject(name, reordered(make, condition), range(SEEDS), {}, is_own=True))
         for name, make in makers().items()
     }
     file.write_text(json.dumps(found), encoding="utf-8")

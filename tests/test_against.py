@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from gradscope.commands.check.against import measure_at
-from gradscope.commands.check.cases import read_cases
+from gradscope.commands.check.case_file import read_cases
 from gradscope.commands.check.compare import compare_case
 from gradscope.commands.check.measure import measure_case
-from gradscope.commands.check.numbers import CaseNumbers, FailedCase
+from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 from gradscope.commands.check.worktree import is_source, own_gradscope, worktree
 from gradscope.errors import UsageError
 
@@ -100,7 +100,7 @@ def test_another_revision_is_measured_with_its_own_code(repository, tmp_path, mo
     before = git(repository, "status", "--porcelain")
     base = measure_at("HEAD", study / "gradscope.toml", study)
     assert [numbers.name for numbers in base] == ["file", "module", "gru"]
-    assert all(isinstance(numbers, CaseNumbers) for numbers in base)
+    assert all(isinstance(numbers, MeasuredCase) for numbers in base)
     assert leftovers(repository) == (1, [])
     assert git(repository, "status", "--porcelain") == before
 
@@ -129,6 +129,16 @@ def test_cases_can_be_chosen_and_those_without_code_at_the_revision_say_so(repos
     assert isinstance(found["new"], FailedCase)
     assert found["new"].reason.startswith("There is no file HEAD:study/new.py")
     assert "no class in HEAD:study/cell.py called 'Renamed'" in found["renamed"].reason
+
+
+def test_what_is_inside_gradscope_hides_no_module_of_the_revision(repository, monkeypatch):
+    study = repository / "study"
+    (repository / "theory.py").write_text("BIAS = 1.0\n")
+    (study / "cell.py").write_text(CELL.replace("from helper", "from theory"))
+    commit(repository, "a module that is called like one of gradscope's")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    (found,) = measure_at("HEAD", study / "gradscope.toml", study, names=["file"])
+    assert isinstance(found, MeasuredCase), found.reason
 
 
 def test_code_of_the_working_copy_among_that_of_the_revision_is_refused(repository):

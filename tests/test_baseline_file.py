@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope.commands.check.accept import accept, checked_reason, prune, record
 from gradscope.commands.check.baseline import Baseline, candidate_of, checked_profile
+from gradscope.commands.check.baseline_changes import accept, checked_reason, prune, record
 from gradscope.commands.check.baseline_file import (
     MissingBaseline,
     baseline_text,
@@ -26,9 +26,10 @@ from gradscope.commands.check.baseline_file import (
     update_baseline,
     write_baseline,
 )
-from gradscope.commands.check.choice import chosen
+from gradscope.commands.check.cases import chosen
 from gradscope.commands.check.compare import compare_baselines
-from gradscope.commands.check.numbers import CaseNumbers, FailedCase, Statistic
+from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
+from gradscope.commands.check.statistic import Statistic, StatisticName
 from gradscope.errors import UnknownName, UsageError
 from gradscope.running import atomic_file
 from gradscope.running.atomic_file import locked, write_whole
@@ -42,7 +43,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "gradscope-baseline.json"
 
 
-def document(*cases: CaseNumbers) -> dict[str, Any]:
+def document(*cases: MeasuredCase) -> dict[str, Any]:
     """The file as plain data."""
     plain: dict[str, Any] = json.loads(baseline_text(baseline(*cases)))
     return plain
@@ -65,15 +66,16 @@ class TestContent:
     def test_every_number_comes_back(self, path: Path) -> None:
         values = np.array([[-216.123456789012345, 0.1 + 0.2], [-math.inf, math.nan]])
         numbers = case(
-            seeds=2, statistics={"p": Statistic(values, (1, 9), 3e-15), SLOPE: case(seeds=2).statistics[SLOPE]}
+            seeds=2,
+            statistics={StatisticName("p"): Statistic(values, (1, 9), 3e-15), SLOPE: case(seeds=2).statistics[SLOPE]},
         )
         write_baseline(path, baseline(numbers))
         back = read_baseline(path).cases["lstm"]
         assert not back.is_edited
         assert back.environment == ENVIRONMENT
-        assert vars(back.numbers) | {"statistics": {}} == vars(numbers) | {"statistics": {}}
+        assert vars(back.measured) | {"statistics": {}} == vars(numbers) | {"statistics": {}}
         for name, statistic in numbers.statistics.items():
-            found = back.numbers.statistics[name]
+            found = back.measured.statistics[name]
             assert found.values.tobytes() == statistic.values.tobytes()
             assert (found.steps, found.noise_decades) == (statistic.steps, statistic.noise_decades)
 
@@ -170,20 +172,35 @@ class TestDamage:
             (lambda c: c.update(is_own="no"), 'is_own should be true or false, but "no" stands there'),
             (lambda c: c.update(weights_hash=7), "weights_hash should be a text, but 7 stands there"),
             (lambda c: c.update(definition=[]), "definition should be an object with keys"),
-            (lambda c: c["statistics"].update({SLOPE: 3}), f"{SLOPE} should be an object"),
-            (lambda c: c["statistics"][SLOPE].pop("noise_decades"), f"{SLOPE} lacks noise_decades"),
-            (lambda c: c["statistics"][SLOPE].update(noise_decades="much"), "noise_decades should be a number"),
-            (lambda c: c["statistics"][PROFILE].update(steps="all"), "steps should be a list of whole numbers"),
-            (lambda c: c["statistics"][PROFILE]["values"].pop(), "values should be 5 rows, one a seed, but 4 rows"),
-            (lambda c: c["statistics"][PROFILE].update(values=3), "values should be 5 rows, one a seed, but 3 stand"),
+            (lambda c: c["statistics"].update({str(SLOPE): 3}), f"{SLOPE} should be an object"),
+            (lambda c: c["statistics"][str(SLOPE)].pop("noise_decades"), f"{SLOPE} lacks noise_decades"),
+            (lambda c: c["statistics"][str(SLOPE)].update(noise_decades="much"), "noise_decades should be a number"),
+            (lambda c: c["statistics"][str(PROFILE)].update(steps="all"), "steps should be a list of whole numbers"),
             (
-                lambda c: c["statistics"][PROFILE]["values"][2].pop(),
+                lambda c: c["statistics"][str(PROFILE)]["values"].pop(),
+                "values should be 5 rows, one a seed, but 4 rows",
+            ),
+            (
+                lambda c: c["statistics"][str(PROFILE)].update(values=3),
+                "values should be 5 rows, one a seed, but 3 stand",
+            ),
+            (
+                lambda c: c["statistics"][str(PROFILE)]["values"][2].pop(),
                 "row 3 should have 6 numbers, one a step, but has 5",
             ),
-            (lambda c: c["statistics"][PROFILE]["values"].__setitem__(1, 4.0), "row 2 should be a list of numbers"),
-            (lambda c: c["statistics"][SLOPE]["values"].__setitem__(1, None), "row 2 should be a number, but null"),
-            (lambda c: c["statistics"][SLOPE]["values"].__setitem__(1, True), "row 2 should be a number, but true"),
-            (lambda c: c["statistics"][SLOPE]["values"].__setitem__(0, 10**400), "holds a number beyond float64"),
+            (
+                lambda c: c["statistics"][str(PROFILE)]["values"].__setitem__(1, 4.0),
+                "row 2 should be a list of numbers",
+            ),
+            (
+                lambda c: c["statistics"][str(SLOPE)]["values"].__setitem__(1, None),
+                "row 2 should be a number, but null",
+            ),
+            (
+                lambda c: c["statistics"][str(SLOPE)]["values"].__setitem__(1, True),
+                "row 2 should be a number, but true",
+            ),
+            (lambda c: c["statistics"][str(SLOPE)]["values"].__setitem__(0, 10**400), "holds a number beyond float64"),
         ],
     )
     def test_each_wrong_piece_of_a_case_is_named(self, change: Callable[[Any], Any], sentence: str) -> None:
@@ -219,7 +236,7 @@ class TestDamage:
     @pytest.mark.parametrize("value", [-3.0000001, "NaN", "-Infinity"])
     def test_a_number_edited_by_hand_is_told_and_stays_told(self, value: Any, path: Path) -> None:
         plain = document(case(), case("gru"))
-        plain["profiles"]["cpu-f64"]["cases"]["lstm"]["statistics"][PROFILE]["values"][0][0] = value
+        plain["profiles"]["cpu-f64"]["cases"]["lstm"]["statistics"][str(PROFILE)]["values"][0][0] = value
         path.write_text(json.dumps(plain).replace(f'"{value}"', str(value)), encoding="utf-8")
         found = read_baseline(path)
         assert (found.cases["lstm"].is_edited, found.cases["gru"].is_edited) == (True, False)
@@ -356,7 +373,7 @@ class TestWholeOrNotAtAll:
         write_baseline(path, baseline(case()))
         before = path.read_bytes()
         program = (
-            "import os, sys; from pathlib import Path; from gradscope.commands.check.accept import record; "
+            "import os, sys; from pathlib import Path; from gradscope.commands.check.baseline_changes import record; "
             "from tests.synthetic_cases import case, entry; "
             f"setattr({'os' if point == 'fsync' else 'Path'}, '{point}', lambda *a: os._exit(9)); "
             "record(Path(sys.argv[1]), {'gru': entry(case('gru'))}, reason='x')"
@@ -414,7 +431,7 @@ class Dying:
 class TestTwoProcesses:
     def test_recording_at_once_lose_nothing(self, path: Path) -> None:
         program = (
-            "import sys; from pathlib import Path; from gradscope.commands.check.accept import record; "
+            "import sys; from pathlib import Path; from gradscope.commands.check.baseline_changes import record; "
             "from tests.synthetic_cases import case, entry; name = sys.argv[2]; "
             "[record(Path(sys.argv[1]), {f'{name}{i}': entry(case(f'{name}{i}', seeds=1))}, reason=f'{name}{i}') "
             "for i in range(12)]"

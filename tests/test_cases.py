@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.commands.check.cases import cases_of, read_cases
-from gradscope.commands.check.starter import STARTER
+from gradscope.commands.check.case_file import STARTER, read_cases
+from gradscope.commands.check.cases import cases_of
 from gradscope.commands.files.command import read_toml
 from gradscope.errors import UsageError
 
@@ -23,10 +23,15 @@ def read(folder, text, name="gradscope.toml"):
 def test_a_bare_case_is_small_and_gates_gradients_slope_and_weights(tmp_path):
     (case,) = read(tmp_path, '[[case]]\narch = "lstm"\n')
     assert (case.name, case.lengths, case.gate) == ("lstm", (10, 50, 200), ("gradients", "slope", "weights"))
-    assert (case.hidden_size, case.input_size, case.batch, case.seed_numbers) == (32, 16, 8, (0, 1, 2, 3, 4))
+    assert (case.model.hidden_size, case.input.input_size, case.input.batch, case.seed_numbers) == (
+        32,
+        16,
+        8,
+        (0, 1, 2, 3, 4),
+    )
     assert case.tolerance is None
-    assert case.input.label == "white"
-    assert not case.is_own
+    assert case.input.choice.label == "white"
+    assert not case.architecture.is_own
 
 
 def test_what_stands_above_the_cases_holds_for_all_of_them_unless_a_case_says_otherwise(tmp_path):
@@ -60,7 +65,7 @@ def test_the_gate_keeps_one_order(tmp_path):
 
 def test_the_input_size_is_what_the_input_fixes(tmp_path):
     (case,) = read(tmp_path, '[[case]]\narch = "rnn"\ninput = "adding"\n')
-    assert case.input_size == 2
+    assert case.input.input_size == 2
 
 
 def test_cases_can_stand_in_the_project_file(tmp_path):
@@ -81,8 +86,8 @@ def test_a_class_of_ones_own_is_found_from_the_files_folder(tmp_path):
     (tmp_path / "cells").mkdir()
     (tmp_path / "cells" / "mine.py").write_text("")
     (case,) = read(tmp_path, '[[case]]\narch = "cells/mine.py:Cell:bias=1"\n')
-    assert case.is_own
-    assert case.own_file == tmp_path / "cells" / "mine.py"
+    assert case.architecture.is_own
+    assert case.architecture.own_file == tmp_path / "cells" / "mine.py"
     assert (case.name, case.reference) == ("mine.py:Cell:bias=1", "cells/mine.py:Cell")
 
 
@@ -116,7 +121,8 @@ def test_the_sample_file_can_be_read():
 def test_cases_are_read_without_torch(tmp_path):
     (tmp_path / "gradscope.toml").write_text(STARTER)
     code = (
-        "import sys, pathlib; from gradscope.commands.check.cases import read_cases; read_cases(pathlib.Path.cwd()); "
+        "import sys, pathlib; from gradscope.commands.check.case_file import read_cases; "
+        "read_cases(pathlib.Path.cwd()); "
     )
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0

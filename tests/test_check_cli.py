@@ -15,9 +15,9 @@ import pytest
 
 from gradscope.commands.check import against, measure
 from gradscope.commands.check.baseline_file import read_baseline
+from gradscope.commands.check.case_file import STARTER
 from gradscope.commands.check.cases import Case
-from gradscope.commands.check.numbers import CaseNumbers, FailedCase
-from gradscope.commands.check.starter import STARTER
+from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 from gradscope.commands.main import run
 from tests.synthetic_cases import PROFILE as NORMS
 from tests.synthetic_cases import SLOPE, STEPS, case, moved
@@ -28,7 +28,7 @@ CASES = '[[case]]\narch = "rnn,lstm"\n'
 BACK = np.array([-0.2 if step < 190 else 0.0 for step in STEPS])
 
 Captured = pytest.CaptureFixture[str]
-Measured = CaseNumbers | FailedCase
+Measured = MeasuredCase | FailedCase
 
 
 class Measurement:
@@ -71,7 +71,7 @@ def failed(name: str) -> FailedCase:
     return FailedCase(name, "There is no class Cell in cell.py.")
 
 
-def changed(name: str) -> CaseNumbers:
+def changed(name: str) -> MeasuredCase:
     return moved(case(name), {NORMS: BACK})
 
 

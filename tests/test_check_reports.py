@@ -12,15 +12,26 @@ import numpy as np
 import pytest
 
 from gradscope.commands.check.compare import compare_cases
-from gradscope.commands.check.numbers import FailedCase
-from gradscope.commands.check.report_github import MOST_ANNOTATIONS, SUMMARY_BYTES, append_summary, error_commands
-from gradscope.commands.check.report_json import verdict_json
-from gradscope.commands.check.report_junit import verdict_junit
-from gradscope.commands.check.report_markdown import COMMENT_BYTES, MARKER, cut, verdict_markdown
-from gradscope.commands.check.report_rows import HEADERS, verdict_rows
-from gradscope.commands.check.report_table import verdict_sentences
+from gradscope.commands.check.measured_case import FailedCase
+from gradscope.commands.check.report import (
+    MOST_ANNOTATIONS,
+    SUMMARY_BYTES,
+    append_summary,
+    error_commands,
+    print_verdicts,
+    verdict_json,
+    verdict_junit,
+)
+from gradscope.commands.check.report_tables import (
+    COMMENT_BYTES,
+    MARKER,
+    VERDICT_COLUMNS,
+    cut,
+    verdict_markdown,
+    verdict_rows,
+    verdict_sentences,
+)
 from gradscope.commands.check.verdict import CaseVerdict
-from gradscope.commands.check.verdict_output import print_verdicts
 from gradscope.running.console import Messages
 from tests.synthetic_cases import ENVIRONMENT, PROFILE, SLOPE, STEPS, case, entry, moved
 
@@ -55,7 +66,7 @@ def many(count: int, name: str = "case") -> tuple[CaseVerdict, ...]:
 class TestRows:
     def test_a_row_says_all_of_a_change(self) -> None:
         row = next(row for row in verdict_rows(one_of_each()) if row[0] == "changed")
-        assert dict(zip(HEADERS, row, strict=True)) == {
+        assert dict(zip(VERDICT_COLUMNS, row, strict=True)) == {
             "case": "changed",
             "verdict": "changed",
             "change": "vanishing more",
@@ -97,6 +108,40 @@ class TestJson:
         assert by_name["changed"]["cause"] == "initialisation"
         assert by_name["missing"]["decisive"] is None
 
+    def test_its_keys_are_a_format(self) -> None:
+        (verdict,) = json.loads(verdict_json(many(1), "b.json"))["cases"]
+        assert list(verdict) == [
+            "name",
+            "outcome",
+            "sentence",
+            "kind",
+            "cause",
+            "decisive",
+            "statistics",
+            "environment",
+            "note",
+        ]
+        (found,) = (one for one in verdict["statistics"] if one["outcome"] == "changed")
+        assert found == verdict["decisive"]
+        assert found == {
+            "name": "T=200 log10_norm h",
+            "outcome": "changed",
+            "tier": "tight",
+            "shift_decades": pytest.approx(-0.2),
+            "median_decades": pytest.approx(-0.2),
+            "seed": 0,
+            "step": 1,
+            "from_step": 188,
+            "to_step": 1,
+            "is_contiguous": True,
+            "seeds_beyond": 1,
+            "is_mixed": False,
+            "seeds": 1,
+            "travel_decades": pytest.approx(-0.2),
+            "tolerance_decades": 0.01,
+            "noise_decades": 3e-15,
+        }
+
 
 class TestJunit:
     def test_one_testcase_a_case(self) -> None:
@@ -128,7 +173,7 @@ class TestMarkdown:
         assert lines[0] == MARKER
         assert lines[1].startswith("### gradscope check against b.json: 1 failed, 1 changed")
         rows = [line for line in lines if line.startswith("|")]
-        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(HEADERS) + 1}
+        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(VERDICT_COLUMNS) + 1}
         assert len(rows) == 2 + 5
         assert lines[-1] == "ok: ok"
 

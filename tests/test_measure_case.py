@@ -14,14 +14,14 @@ from torch import nn
 
 import gradscope
 from gradscope.commands.check import fingerprints
-from gradscope.commands.check.cases import cases_of, read_cases
+from gradscope.commands.check.case_file import read_cases
+from gradscope.commands.check.cases import cases_of
+from gradscope.commands.check.gate import gradient_statistics, knots, mean_of_samples
 from gradscope.commands.check.measure import measure_case, measure_model
-from gradscope.commands.check.noise import jitter, largest_difference
-from gradscope.commands.check.numbers import FailedCase
+from gradscope.commands.check.measured_case import FailedCase, plain_case, read_case
 from gradscope.commands.check.own_model import own_model
-from gradscope.commands.check.permuted_units import permute_units
-from gradscope.commands.check.plain_case import plain_case, read_case
-from gradscope.commands.check.statistics import gradient_statistics, knots, mean_of_samples
+from gradscope.commands.check.rounding_probes import jitter, largest_difference, permute_units
+from gradscope.commands.check.statistic import StatisticName
 from gradscope.errors import Unmeasurable, UsageError
 from gradscope.measurements.losses import ReorderedLoss, output_cotangents
 from gradscope.numerics.random_streams import random_stream
@@ -89,7 +89,7 @@ def test_a_cell_output_that_shrinks_by_a_thousandth_is_seen(length):
 
 def largest_shift(first, second, length):
     """Over seeds and steps of every statistic of a length; noise far below the tolerance on both sides."""
-    names = [name for name in first.statistics if name.startswith(f"T={length} ")]
+    names = [name for name in first.statistics if name.length == length]
     assert names
     assert (
         max(numbers.statistics[name].noise_decades for numbers in (first, second) for name in names) < 1e-4
@@ -143,9 +143,9 @@ def test_the_order_of_samples_does_not_matter(arch):
 
 def test_scalar_kernels_give_the_same_numbers(tmp_path):
     code = (
-        "import json, sys, pathlib, torch; from gradscope.commands.check.cases import read_cases; "
+        "import json, sys, pathlib, torch; from gradscope.commands.check.case_file import read_cases; "
         "from gradscope.commands.check.measure import measure_case; "
-        "from gradscope.commands.check.plain_case import plain_case; "
+        "from gradscope.commands.check.measured_case import plain_case; "
         "cases = read_cases(pathlib.Path(sys.argv[1])).cases; "
         "print(json.dumps([torch.backends.cpu.get_cpu_capability(), *(plain_case(measure_case(c)) for c in cases)]))"
     )
@@ -174,8 +174,8 @@ def chaotic(seed):
 
 def test_the_noise_of_a_chaotic_network_is_measured_to_be_large():
     numbers = measure_model(chaotic, name="chaotic", lengths="20,200", seeds=3, batch=4)
-    assert numbers.statistics["T=20 log10_norm h"].noise_decades < 1e-9
-    assert numbers.statistics["T=200 log10_norm h"].noise_decades > 0.05
+    assert numbers.statistics[StatisticName.read("T=20 log10_norm h")].noise_decades < 1e-9
+    assert numbers.statistics[StatisticName.read("T=200 log10_norm h")].noise_decades > 0.05
 
 
 def test_noise_without_a_declared_symmetry_is_that_of_one_ulp():
@@ -186,8 +186,8 @@ def test_noise_without_a_declared_symmetry_is_that_of_one_ulp():
 
     numbers = measure_model(without_symmetry, name="chaotic", lengths="20,200", seeds=2, batch=4)
     assert numbers.noise_probe == "jitter"
-    assert 1e-16 < numbers.statistics["T=20 log10_norm h"].noise_decades < 1e-9
-    assert numbers.statistics["T=200 log10_norm h"].noise_decades > 0.05
+    assert 1e-16 < numbers.statistics[StatisticName.read("T=20 log10_norm h")].noise_decades < 1e-9
+    assert numbers.statistics[StatisticName.read("T=200 log10_norm h")].noise_decades > 0.05
 
 
 def test_a_symmetry_that_does_not_hold_is_refused():
@@ -247,17 +247,17 @@ def test_statistics_are_those_of_gradient_norms(tmp_path):
     x = gradscope.make_inputs("white", batch=3, length=12, input_size=4, seed=1, dtype=torch.float64)
     norms = gradscope.gradient_norms(model, x, [12], seed=1)
     h = norms.log10_norm["h"][0].numpy().mean(axis=0)
-    found = numbers.statistics["T=12 log10_norm h"]
+    found = numbers.statistics[StatisticName.read("T=12 log10_norm h")]
     assert found.steps == knots(12)
     np.testing.assert_allclose(found.values[1], h[np.array(found.steps) - 1], rtol=1e-12)
     rate = np.polyfit(np.arange(1, 12), h[::-1][1:], 1)[0]
-    np.testing.assert_allclose(numbers.statistics["T=12 slope h"].values[1], [rate * 12], rtol=1e-9)
+    np.testing.assert_allclose(numbers.statistics[StatisticName.read("T=12 slope h")].values[1], [rate * 12], rtol=1e-9)
     weights = norms.log10_weight_gradient_norm["bias_hh_l0"][0].mean()
     name = "T=12 log10_weight_gradient_norm bias_hh_l0"
-    np.testing.assert_allclose(numbers.statistics[name].values[1], [float(weights)], rtol=1e-12)
-    lengths_of_weights = {name.split()[0] for name in numbers.statistics if "weight_gradient" in name}
-    assert lengths_of_weights == {"T=12"}
-    assert "T=5 log10_norm c" in numbers.statistics
+    np.testing.assert_allclose(numbers.statistics[StatisticName.read(name)].values[1], [float(weights)], rtol=1e-12)
+    lengths_of_weights = {name.length for name in numbers.statistics if name.is_of_parameter}
+    assert lengths_of_weights == {12}
+    assert StatisticName.read("T=5 log10_norm c") in numbers.statistics
     assert (numbers.seeds, numbers.noise_probe, numbers.is_own) == ((0, 1), "symmetry", False)
 
 
@@ -266,9 +266,9 @@ def test_exponent_radius_and_sensitivity(tmp_path):
     numbers = small_case(tmp_path, text)
     expected = 12 * np.log10(0.5)
     for name in ("T=12 lyapunov_exponent", "T=12 spectral_radius"):
-        np.testing.assert_allclose(numbers.statistics[name].values, expected, rtol=1e-9)
+        np.testing.assert_allclose(numbers.statistics[StatisticName.read(name)].values, expected, rtol=1e-9)
     assert all(statistic.values.shape == (2, 1) for statistic in numbers.statistics.values())
-    assert "sensitivity_exponent magnitude" in numbers.statistics
+    assert StatisticName("sensitivity_exponent", of="magnitude") in numbers.statistics
     assert max(statistic.noise_decades for statistic in numbers.statistics.values()) < 1e-9
 
 
@@ -277,10 +277,10 @@ def test_a_zero_norm_is_minus_infinity_and_no_noise(tmp_path):
         {"case": [{"arch": "linear-rnn:radius=0", "lengths": "5", "hidden-size": 3, "seeds": 2}]}, Path("x"), tmp_path
     )
     numbers = measure_case(case)
-    found = numbers.statistics["T=5 log10_norm h"]
+    found = numbers.statistics[StatisticName.read("T=5 log10_norm h")]
     assert np.isneginf(found.values[:, :-1]).all()
     assert np.isfinite(found.values[:, -1]).all()
-    assert np.isneginf(numbers.statistics["T=5 slope h"].values).all()
+    assert np.isneginf(numbers.statistics[StatisticName.read("T=5 slope h")].values).all()
     assert found.noise_decades < 1e-12
     assert largest_difference(np.array([-np.inf]), np.array([1.0])) == np.inf
 
@@ -307,9 +307,9 @@ def test_an_input_without_stable_prefixes_is_run_once_for_every_length(tmp_path)
     model = gradscope.build("rnn", input_size=2, hidden_size=6, dtype=torch.float64)
     x = gradscope.make_inputs("adding", batch=3, length=5, input_size=2, dtype=torch.float64)
     norms = gradscope.gradient_norms(model, x, [5]).log10_norm["h"][0].numpy().mean(axis=0)
-    found = numbers.statistics["T=5 log10_norm h"]
+    found = numbers.statistics[StatisticName.read("T=5 log10_norm h")]
     np.testing.assert_allclose(found.values[0], norms[np.array(found.steps) - 1], rtol=1e-12)
-    assert [name for name in numbers.statistics if "weight_gradient" in name and name.startswith("T=5 ")] == []
+    assert [name for name in numbers.statistics if name.is_of_parameter and name.length == 5] == []
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,8 @@ def test_the_definition_of_ones_own_class_is_its_settings_and_not_its_code_or_pl
     assert first.definition["architecture"] == "cell.py:Cell"
     assert (first.definition_hash, first.stream_hash) == (second.definition_hash, second.stream_hash)
     assert first.weights_hash == second.weights_hash
-    assert largest_difference(*(n.statistics["T=12 log10_norm h"].values for n in found)) > TOLERANCE
+    norm = StatisticName.read("T=12 log10_norm h")
+    assert largest_difference(*(measured.statistics[norm].values for measured in found)) > TOLERANCE
 
 
 def test_the_definition_tells_settings_apart(tmp_path):
@@ -382,7 +383,7 @@ def test_the_definition_tells_settings_apart(tmp_path):
 
 def test_another_version_of_the_probe_is_another_definition(tmp_path, monkeypatch):
     first = small_case(tmp_path, 'arch = "rnn"\ngate = "slope"')
-    monkeypatch.setattr("gradscope.commands.check.case_numbers.PROBE_VERSION", fingerprints.PROBE_VERSION + 1)
+    monkeypatch.setattr("gradscope.commands.check.subject.PROBE_VERSION", fingerprints.PROBE_VERSION + 1)
     assert small_case(tmp_path, 'arch = "rnn"\ngate = "slope"').definition_hash != first.definition_hash
 
 
@@ -425,9 +426,9 @@ def test_torchs_own_modules_are_measured_at_their_states(kind):
         loss = (module(x[sample].unsqueeze(1))[0][-1, 0] - target[sample]).square().sum() / 2
         loss.backward()
         norms.append(float(module.weight_hh_l1.grad.norm().log10()))
-    found = numbers.statistics["T=9 log10_weight_gradient_norm weight_hh_l1"].values[1]
+    found = numbers.statistics[StatisticName.read("T=9 log10_weight_gradient_norm weight_hh_l1")].values[1]
     np.testing.assert_allclose(found, np.mean(norms), rtol=1e-9)
-    assert "T=9 log10_norm h_l0" in numbers.statistics
+    assert StatisticName.read("T=9 log10_norm h_l0") in numbers.statistics
     assert numbers.is_own
     assert numbers.noise_probe == "symmetry"
 
@@ -439,7 +440,7 @@ def test_a_module_is_copied_and_seeds_vary_its_inputs_alone():
     numbers = measure_model(module, name="gru", lengths=[5, 9], seeds=[3, 8], batch=2)
     assert numbers.seeds == (3, 8)
     assert numbers.noise_probe == "jitter"
-    values = numbers.statistics["T=9 log10_norm x"].values
+    values = numbers.statistics[StatisticName.read("T=9 log10_norm x")].values
     assert largest_difference(values[0], values[1]) > 1e-3
     assert not module.batch_first
     for name, value in module.state_dict().items():

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import gradscope
-from gradscope.commands.check.permuted_units import permute_units
+from gradscope.commands.check.rounding_probes import permute_units
 from gradscope.contract import symmetry as module
 from gradscope.contract.symmetry import Symmetry
 from tests.models import ALL, inputs, small

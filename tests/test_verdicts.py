@@ -10,15 +10,16 @@ import pytest
 
 from gradscope.commands.check.compare import compare_baselines, compare_case, compare_cases, max_shift_decades
 from gradscope.commands.check.compare_statistic import LEAST_TOLERANCE_DECADES
-from gradscope.commands.check.numbers import CaseNumbers, FailedCase, Statistic
+from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 from gradscope.commands.check.sentences import definition_differences, described
+from gradscope.commands.check.statistic import WEIGHT_GRADIENT_NORM, Statistic, StatisticName
 from gradscope.commands.check.verdict import CaseVerdict, exit_code
 from tests.synthetic_cases import ENVIRONMENT, PROFILE, SLOPE, STEPS, WEIGHTS, baseline, case, entry, moved
 
 BACK = np.array([-0.189 if step < 190 else 0.0 for step in STEPS])  # what a smaller forget bias does
 
 
-def verdict(base: CaseNumbers | None, new: CaseNumbers | FailedCase, **options: Any) -> CaseVerdict:
+def verdict(base: MeasuredCase | None, new: MeasuredCase | FailedCase, **options: Any) -> CaseVerdict:
     """Of one case through the whole comparison."""
     entries = {} if base is None else {base.name: entry(base)}
     (found,) = compare_cases(entries, [new], environment=ENVIRONMENT, **options)
@@ -104,6 +105,12 @@ def test_weight_gradients_alone_are_shifted() -> None:
     assert "log10‖∂L/∂weight_hh‖ at T=200 rose by 0.2 decades" in found.sentence
 
 
+def test_a_parameter_that_is_called_like_a_rate_is_none() -> None:
+    slope = StatisticName(WEIGHT_GRADIENT_NORM, 200, "slope")
+    base = case(statistics={slope: case().statistics[WEIGHTS]})
+    assert verdict(base, moved(base, {slope: -0.2})).kind == "shifted"
+
+
 @pytest.mark.parametrize(("shift", "kind"), [(-0.2, "vanishing more"), (0.2, "exploding more")])
 def test_rates_tell_the_direction_as_well(shift: float, kind: str) -> None:
     assert verdict(case(), moved(case(), {SLOPE: shift})).kind == kind
@@ -132,7 +139,7 @@ def test_the_noisier_side_decides(quieter: str) -> None:
     if quieter == "base":
         base, new = (
             case(),
-            CaseNumbers(
+            MeasuredCase(
                 **(
                     vars(new)
                     | {"statistics": {k: Statistic(s.values, s.steps, 2e-3) for k, s in new.statistics.items()}}
@@ -160,11 +167,11 @@ def test_verdicts_do_not_depend_on_the_order_of_seeds_and_are_two_sided() -> Non
 
 
 class TestExactZeros:
-    def zero(self, numbers: CaseNumbers) -> CaseNumbers:
+    def zero(self, numbers: MeasuredCase) -> MeasuredCase:
         values = numbers.statistics[PROFILE].values.copy()
         values[2, 0] = -math.inf
         changed = Statistic(values, STEPS, 3e-15)
-        return CaseNumbers(**(vars(numbers) | {"statistics": dict(numbers.statistics) | {PROFILE: changed}}))
+        return MeasuredCase(**(vars(numbers) | {"statistics": dict(numbers.statistics) | {PROFILE: changed}}))
 
     def test_equal_each_other(self) -> None:
         found = verdict(self.zero(case()), self.zero(case()))
@@ -189,7 +196,7 @@ class TestNotANumber:
     broken = moved(case(), {PROFILE: np.array([0, math.nan, 0, 0, 0, 0])})
 
     @pytest.mark.parametrize("base", [case(), broken, None], ids=["a number", "NaN as well", "nothing"])
-    def test_in_the_new_numbers_is_failed(self, base: CaseNumbers | None) -> None:
+    def test_in_the_new_numbers_is_failed(self, base: MeasuredCase | None) -> None:
         found = verdict(base, self.broken)
         assert (found.outcome, exit_code([found])) == ("failed", 4)
         assert found.sentence.startswith("lstm: T=200 log10_norm h is not a number (NaN) in seed 0, 1, 2, 3, 4;")
@@ -234,7 +241,7 @@ class TestRobustTier:
     def test_beside_a_quiet_statistic_it_is_no_reason_to_stop(self) -> None:
         base = case(noise=2.0)
         quiet = dict(base.statistics) | {WEIGHTS: case().statistics[WEIGHTS]}
-        base = CaseNumbers(**(vars(base) | {"statistics": quiet}))
+        base = MeasuredCase(**(vars(base) | {"statistics": quiet}))
         found = verdict(base, base)
         assert (found.outcome, exit_code([found])) == ("noisy", 0)
         assert found.sentence.startswith("lstm: 2 of 3 statistics cannot be judged")
@@ -287,10 +294,10 @@ class TestIncomparable:
     @pytest.mark.parametrize("lost_by", ["base", "new"])
     def test_a_missing_column(self, lost_by: str) -> None:
         whole = case()
-        part = CaseNumbers(**(vars(whole) | {"statistics": {PROFILE: whole.statistics[PROFILE]}}))
+        part = MeasuredCase(**(vars(whole) | {"statistics": {PROFILE: whole.statistics[PROFILE]}}))
         found = verdict(part, whole) if lost_by == "base" else verdict(whole, part)
         assert found.outcome == "incomparable"
-        assert SLOPE in found.sentence
+        assert str(SLOPE) in found.sentence
         assert ("the baseline has no" if lost_by == "base" else "no longer has") in found.sentence
 
     def test_other_steps_and_other_seeds(self) -> None:
@@ -347,14 +354,17 @@ def test_two_files_are_compared_case_by_case() -> None:
 @pytest.mark.parametrize(
     ("name", "step", "shown"),
     [
-        (PROFILE, 1, "log10‖∂L/∂h_1‖ at T=200"),
+        ("T=200 log10_norm h", 1, "log10‖∂L/∂h_1‖ at T=200"),
         ("T=10 log10_norm lstm.c", 7, "log10‖∂L/∂lstm.c_7‖ at T=10"),
-        (SLOPE, None, "slope × length of h at T=200"),
-        (WEIGHTS, None, "log10‖∂L/∂weight_hh‖ at T=200"),
+        ("T=200 slope h", None, "slope × length of h at T=200"),
+        ("T=200 log10_weight_gradient_norm weight_hh", None, "log10‖∂L/∂weight_hh‖ at T=200"),
         ("T=50 lyapunov_exponent", None, "Lyapunov exponent × length at T=50"),
         ("T=50 spectral_radius", None, "log10 spectral radius × length at T=50"),
         ("sensitivity_exponent W", None, "sensitivity exponent of W"),
+        ("T=50 log10_weight_gradient_norm slope", None, "log10‖∂L/∂slope‖ at T=50"),
+        ("of another gradscope", None, "of another gradscope"),
+        ("of another gradscope", 7, "of another gradscope at step 7"),
     ],
 )
 def test_statistics_in_the_signs_of_the_field(name: str, step: int | None, shown: str) -> None:
-    assert described(name, step) == shown
+    assert described(StatisticName.read(name), step) == shown

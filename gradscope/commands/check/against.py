@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gradscope.commands.check.cases import Case, read_cases
+import gradscope
+from gradscope.commands.check.case_file import read_cases
+from gradscope.commands.check.cases import Case
 from gradscope.commands.check.measure_worktree import check_loaded
-from gradscope.commands.check.numbers import CaseNumbers, FailedCase
-from gradscope.commands.check.plain_case import read_case
+from gradscope.commands.check.measured_case import FailedCase, MeasuredCase, read_case
 from gradscope.commands.check.worktree import SOURCE_FOLDERS, is_source, own_gradscope, repository_of, worktree
 from gradscope.errors import UsageError
 
@@ -24,7 +25,7 @@ _MEASURING, _EARLIER = "gradscope.commands.check.measure_worktree", "gradscope.r
 
 def measure_at(
     revision: str, case_file: Path, folder: Path, names: Collection[str] | None = None
-) -> tuple[CaseNumbers | FailedCase, ...]:
+) -> tuple[MeasuredCase | FailedCase, ...]:
     """The numbers of a file's cases with the code of another revision.
 
     A worktree of the revision is measured in a process of its own, which starts in the folder's counterpart, with the
@@ -82,9 +83,10 @@ def check_working_copy(cases: Iterable[Case], case_file: Path) -> None:
 
 
 def _check_inside(case: Case, repository: Path) -> None:
-    if case.own_file is not None and not case.own_file.resolve().is_relative_to(repository):
+    file = case.architecture.own_file
+    if file is not None and not file.resolve().is_relative_to(repository):
         raise UsageError(
-            f"{case.name}: {case.own_file} lies outside the repository {repository}, so there is no other revision of "
+            f"{case.name}: {file} lies outside the repository {repository}, so there is no other revision of "
             "it; compare with a baseline instead."
         )
 
@@ -135,11 +137,11 @@ def _mapped(path: Iterable[str], repository: Path, tree: Path) -> Iterator[Path]
 
 def _installed() -> list[Path]:
     """Where this gradscope lies, unless every process of this environment finds it anyway."""
-    home = Path(__file__).resolve().parents[2]
+    home = Path(gradscope.__file__).resolve().parents[1]
     return [] if {"site-packages", "dist-packages"} & set(home.parts) else [home]
 
 
-def _read(name: str, answer: dict[str, Any], revision: str, tree: Path) -> CaseNumbers | FailedCase:
+def _read(name: str, answer: dict[str, Any], revision: str, tree: Path) -> MeasuredCase | FailedCase:
     if name in answer["cases"]:
         return read_case(name, answer["cases"][name], revision)
     reason: str = answer["failed"][name]

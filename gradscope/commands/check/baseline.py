@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from gradscope import __version__
-from gradscope.commands.check.environment import Environment
-from gradscope.commands.check.numbers import CaseNumbers, FailedCase
-from gradscope.commands.check.plain_case import integrity, plain_case
+from gradscope.commands.check.measured_case import FailedCase, MeasuredCase, integrity, plain_case
 from gradscope.errors import UsageError
 
 PROFILE = "cpu-f64"
 PROFILES = (PROFILE,)
+Environment = Mapping[str, str]  # versions and hardware: what explains a difference that the code does not
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Entry:
     """A case in a baseline.
 
     Attributes:
-        numbers: What was measured.
-        environment: Where.
+        measured: The numbers.
+        environment: Where they were measured.
         sha256: The hash that stands in the file; it is kept when the file is written again, so that an edit shows.
         is_edited: The numbers are not those that the hash was taken of.
     """
 
-    numbers: CaseNumbers
+    measured: MeasuredCase
     environment: Environment
     sha256: str
     is_edited: bool = False
@@ -74,18 +74,39 @@ class Baseline:
     other_profiles: Mapping[str, Any] = field(default_factory=dict)
 
 
-def entry_of(numbers: CaseNumbers, environment: Environment) -> Entry:
-    """A measured case as an entry."""
-    return Entry(numbers, environment, integrity(plain_case(numbers)))
-
-
-def candidate_of(measured: tuple[CaseNumbers | FailedCase, ...], environment: Environment) -> Baseline:
+def candidate_of(found: tuple[MeasuredCase | FailedCase, ...], environment: Environment) -> Baseline:
     """What was measured, as a file holds it."""
-    numbers = [case for case in measured if isinstance(case, CaseNumbers)]
+    measured = [case for case in found if isinstance(case, MeasuredCase)]
     return Baseline(
-        cases={case.name: entry_of(case, environment) for case in numbers},
-        failed={case.name: case.reason for case in measured if isinstance(case, FailedCase)},
+        cases={case.name: Entry(case, environment, integrity(plain_case(case))) for case in measured},
+        failed={case.name: case.reason for case in found if isinstance(case, FailedCase)},
         created=now(),
+    )
+
+
+def environment_stamp() -> dict[str, str]:
+    """Versions and hardware of this process, as texts."""
+    import numpy as np
+    import torch
+
+    return {
+        "gradscope": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "linear_algebra": _linear_algebra(torch.__config__.show()),
+    }
+
+
+def environment_differences(base: Environment, new: Environment) -> tuple[str, ...]:
+    """What differs, such as ``"torch 2.5.0 → 2.13.0"``; nothing where one of them is unknown."""
+    if not base or not new:
+        return ()
+    keys = [*base, *(key for key in new if key not in base)]
+    return tuple(
+        f"{key} {base.get(key) or 'none'} → {new.get(key) or 'none'}" for key in keys if base.get(key) != new.get(key)
     )
 
 
@@ -103,3 +124,12 @@ def checked_profile(name: str) -> str:
     if name not in PROFILES:
         raise UsageError(f"There is no profile '{name}': {PROFILE} (float64 on the CPU) is the one there is.")
     return name
+
+
+def _linear_algebra(configuration: str) -> str:
+    """The library of matrix products that torch was built with."""
+    for line in configuration.splitlines():
+        for library in ("Math Kernel Library", "OpenBLAS", "Accelerate"):
+            if library in line:
+                return line.strip(" -").split(" for ")[0].split("-Product")[0]
+    return "unknown"

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gradscope.commands.check.case_options import (
+from gradscope.commands.check.options import (
+    BASELINE_NAME,
     BaselineOption,
     CaseOption,
     CasesOption,
     FormatOption,
     ProfileOption,
     QuietOption,
+    checked_format,
     from_here,
     measured_cases,
     selected_cases,
 )
-from gradscope.commands.check.file_names import BASELINE_NAME
-from gradscope.commands.check.verdict_output import checked_format, print_verdicts
 from gradscope.running.console import Messages, print_wide
 
 if TYPE_CHECKING:
-    from gradscope.commands.check.accept import Taken
+    from gradscope.commands.check.baseline_changes import Acceptance
 
 DONE, SOME_FAILED = 0, 4
 _RECORDED, _PRUNED = "recorded", "removed: no longer among the cases"
@@ -67,12 +67,10 @@ def record(
 
     Exit codes: 0 done, 2 wrong use, 4 a case failed to run (the others are written), 130 interrupted.
     """
-    from gradscope.commands.check.accept import checked_reason
-    from gradscope.commands.check.accept import record as record_entries
-    from gradscope.commands.check.baseline import candidate_of, checked_profile
+    from gradscope.commands.check.baseline import candidate_of, checked_profile, environment_stamp
+    from gradscope.commands.check.baseline_changes import checked_reason
+    from gradscope.commands.check.baseline_changes import record as record_entries
     from gradscope.commands.check.baseline_file import read_baseline
-    from gradscope.commands.check.compare import has_nan
-    from gradscope.commands.check.environment import environment_stamp
 
     checked_profile(profile)
     checked_reason(reason)
@@ -82,7 +80,7 @@ def record(
     if path.exists():
         read_baseline(path)  # a damaged file is told of before anything is measured
     measured = candidate_of(measured_cases(selected, messages), environment_stamp())
-    broken = [name for name, entry in measured.cases.items() if has_nan(entry.numbers)]
+    broken = [name for name, entry in measured.cases.items() if entry.measured.has_nan]
     failed = dict(measured.failed) | dict.fromkeys(broken, "it gave NaN, with which nothing could be compared.")
     entries = {name: entry for name, entry in measured.cases.items() if name not in failed}
     taken = record_entries(path, entries, reason=reason)
@@ -106,8 +104,8 @@ def accept(
 
     Exit codes: 0 done, 2 wrong use or a shift of more than 0.3 decades without --force, 3 there is no candidate.
     """
-    from gradscope.commands.check.accept import accept as accept_entries
-    from gradscope.commands.check.accept import checked_reason
+    from gradscope.commands.check.baseline_changes import accept as accept_entries
+    from gradscope.commands.check.baseline_changes import checked_reason
     from gradscope.commands.check.baseline_file import read_baseline
 
     checked_reason(reason)
@@ -130,7 +128,7 @@ def show(
     Exit codes: 0 done, 2 wrong use or a file that cannot be read, 3 there is no such file.
     """
     from gradscope.commands.check.baseline_file import read_baseline
-    from gradscope.commands.check.report_baseline import baseline_table, history_lines
+    from gradscope.commands.check.report_tables import baseline_table, history_lines
 
     found = read_baseline(file)
     typer.echo(f"{file}, written by gradscope {found.tool}")
@@ -153,6 +151,7 @@ def diff(
     """
     from gradscope.commands.check.baseline_file import read_baseline
     from gradscope.commands.check.compare import compare_baselines
+    from gradscope.commands.check.report import print_verdicts
     from gradscope.commands.check.verdict import exit_code
 
     checked_format(format_)
@@ -171,9 +170,9 @@ def prune(
 
     Exit codes: 0 done, 2 wrong use, 3 there is no baseline.
     """
-    from gradscope.commands.check.accept import prune as prune_entries
+    from gradscope.commands.check.baseline_changes import prune as prune_entries
     from gradscope.commands.check.baseline_file import read_baseline
-    from gradscope.commands.check.cases import read_cases
+    from gradscope.commands.check.case_file import read_cases
 
     case_file = read_cases(Path.cwd(), cases)
     path = baseline or from_here(case_file.path.parent) / BASELINE_NAME
@@ -185,7 +184,7 @@ def prune(
     return DONE
 
 
-def _tell(taken: Taken, path: Path, messages: Messages) -> None:
+def _tell(taken: Acceptance, path: Path, messages: Messages) -> None:
     for name, shift in taken.shifts_decades.items():
         if shift is None:
             messages.say(f"{name}: new in {path}.")

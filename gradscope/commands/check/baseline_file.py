@@ -20,9 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from gradscope import __version__
-from gradscope.commands.check.baseline import PROFILE, Baseline, Change, Entry, now
-from gradscope.commands.check.environment import Environment
-from gradscope.commands.check.plain_case import NOT_A_NUMBER, canonical, integrity, plain_case, plain_number, read_case
+from gradscope.commands.check.baseline import PROFILE, Baseline, Change, Entry, Environment, now
+from gradscope.commands.check.measured_case import (
+    NOT_A_NUMBER,
+    canonical,
+    integrity,
+    plain_case,
+    plain_number,
+    read_case,
+)
 from gradscope.errors import GradscopeError, UsageError
 from gradscope.running.atomic_file import locked, write_whole
 
@@ -111,7 +117,7 @@ def baseline_text(baseline: Baseline) -> str:
     """The content of the file."""
     environments = {_identity(entry.environment): dict(entry.environment) for entry in baseline.cases.values()}
     cases = {
-        name: plain_case(entry.numbers) | {"environment": _identity(entry.environment), "sha256": entry.sha256}
+        name: plain_case(entry.measured) | {"environment": _identity(entry.environment), "sha256": entry.sha256}
         for name, entry in baseline.cases.items()
     }
     profile: dict[str, Any] = {"cases": cases, "environments": environments}
@@ -167,7 +173,7 @@ def _cases(profile: Mapping[str, Any], where: str) -> dict[str, Entry]:
 
 
 def _case(name: str, plain: object, environments: Mapping[str, Any], where: str) -> Entry:
-    numbers = read_case(name, plain, where)
+    measured = read_case(name, plain, where)
     plain = plain if isinstance(plain, dict) else {}
     sha256 = str(plain.get("sha256", ""))
     environment = environments.get(str(plain.get("environment", "")), {})
@@ -175,7 +181,7 @@ def _case(name: str, plain: object, environments: Mapping[str, Any], where: str)
         raise UsageError(f"{where}: the environment of case {name} should be an object; {_RESTORE}.")
     kept = {key: value for key, value in plain.items() if key not in _ADDED}
     return Entry(
-        numbers,
+        measured,
         {key: str(value) for key, value in environment.items()},
         sha256,
         is_edited=integrity(kept) != sha256,

@@ -1,4 +1,4 @@
-"""Cases of a regression check: ``[[case]]`` tables in ``gradscope.toml``, or in ``pyproject.toml``.
+"""Cases of a regression check, as ``[[case]]`` tables say them.
 
 A case has the keys of the command line. What stands above the first ``[[case]]`` holds for all of them.
 """
@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from gradscope.commands.check.settings import CASE
 from gradscope.contract.option import show_value
-from gradscope.errors import UsageError
-from gradscope.inputs.catalogue import INPUTS
+from gradscope.errors import UnknownName, UsageError
 from gradscope.running.architecture_choice import ArchitectureChoice
+from gradscope.running.defaults import INPUT_KIND, INPUT_SIZE
+from gradscope.running.definitions import InputDefinition, ModelDefinition
 from gradscope.running.input_choice import InputChoice
 from gradscope.running.setting import read_settings, settings_of_table
-from gradscope.running.toml_file import toml_document
 from gradscope.running.values import LARGEST_SEED
 
-CASES_FILE, PROJECT_FILE = "gradscope.toml", "pyproject.toml"
-DEFAULT_INPUT_SIZE = 16
+PROJECT_FILE = "pyproject.toml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Case:
         name: Unique in its file.
         is_named: Whether the name was given.
         folder: Of the file, where relative paths of a user's classes start.
-        architecture: What is built; a user's file has its path in front.
+        model: What is built; a user's file has its path in front.
         lengths: Ascending.
         gate: What is compared, of ``GATES``.
         tolerance: In decades; None where none was given.
@@ -45,15 +45,11 @@ class Case:
     name: str
     is_named: bool
     folder: Path
-    architecture: ArchitectureChoice
+    model: ModelDefinition
+    input: InputDefinition
     lengths: tuple[int, ...]
     gate: tuple[str, ...]
     tolerance: float | None
-    hidden_size: int
-    num_layers: int
-    input: InputChoice
-    input_size: int
-    batch: int
     loss: str
     seeds: int
     seed: int
@@ -64,22 +60,16 @@ class Case:
         return tuple(range(self.seed, self.seed + self.seeds))
 
     @property
-    def is_own(self) -> bool:
-        """Whether the model is a class of the user's."""
-        return ":" in self.architecture.name
-
-    @property
-    def own_file(self) -> Path | None:
-        """The file that the user's class is in; None for the catalogue's, and for a class of an importable module."""
-        place = self.architecture.name.rpartition(":")[0]
-        return Path(place) if place.endswith(".py") or "/" in place else None
+    def architecture(self) -> ArchitectureChoice:
+        """The model's."""
+        return self.model.architecture
 
     @property
     def reference(self) -> str:
         """The architecture's name, wherever the folder lies."""
-        if self.own_file is None:
+        if self.architecture.own_file is None:
             return self.architecture.name
-        path = Path(os.path.relpath(self.own_file, self.folder)).as_posix()
+        path = Path(os.path.relpath(self.architecture.own_file, self.folder)).as_posix()
         return f"{path}:{self.architecture.name.rpartition(':')[2]}"
 
     def as_table(self) -> dict[str, Any]:
@@ -90,43 +80,15 @@ class Case:
             "arch": f"{self.reference}{options}",
             "lengths": list(self.lengths),
             "gate": list(self.gate),
-            "hidden-size": self.hidden_size,
-            "num-layers": self.num_layers,
-            "input": self.input.label,
-            "input-size": self.input_size,
-            "batch": self.batch,
+            "hidden-size": self.model.hidden_size,
+            "num-layers": self.model.num_layers,
+            "input": self.input.choice.label,
+            "input-size": self.input.input_size,
+            "batch": self.input.batch,
             "loss": self.loss,
             "seeds": self.seeds,
             "seed": self.seed,
         }
-
-
-@dataclass(frozen=True)
-class CaseFile:
-    """What a file says is to be measured."""
-
-    path: Path
-    cases: tuple[Case, ...]
-
-
-def read_cases(folder: Path, file: Path | None = None) -> CaseFile:
-    """The cases of a project.
-
-    Args:
-        folder: Where ``gradscope.toml`` is looked for, and then ``pyproject.toml`` with a table ``[tool.gradscope]``.
-        file: The file to read instead, relative to ``folder``; of one called ``pyproject.toml``, its table.
-
-    Raises:
-        UsageError: No such file, no TOML, no case, two cases of one name, or a value that cannot be.
-        UnknownName: A key that there is not; names the nearest.
-    """
-    path = folder / file.expanduser() if file is not None else _found(folder)
-    table = toml_document(path)
-    if path.name == PROJECT_FILE:
-        table = _project_table(table)
-        if not table:
-            raise UsageError(f"{path} has no table [tool.gradscope]; write cases below [[tool.gradscope.case]].")
-    return CaseFile(path, cases_of(table, path, path.parent))
 
 
 def cases_of(table: Mapping[str, Any], path: Path, folder: Path) -> tuple[Case, ...]:
@@ -153,22 +115,22 @@ def cases_of(table: Mapping[str, Any], path: Path, folder: Path) -> tuple[Case, 
     return _with_unique_names(cases, path)
 
 
-def _found(folder: Path) -> Path:
-    if (folder / CASES_FILE).exists():
-        return folder / CASES_FILE
-    project = folder / PROJECT_FILE
-    if project.exists() and _project_table(toml_document(project)):
-        return project
-    raise UsageError(
-        f"There is no {CASES_FILE} in {folder}, nor a {PROJECT_FILE} with [tool.gradscope]; gradscope check --init "
-        "writes a file to start from."
-    )
+def matches(name: str, pattern: str | None) -> bool:
+    """Whether a pattern such as ``lstm*`` means a case; a name always means itself, and no pattern means all."""
+    return pattern is None or name == pattern or fnmatchcase(name, pattern)
 
 
-def _project_table(document: Mapping[str, Any]) -> dict[str, Any]:
-    tools = document.get("tool", {})
-    table = tools.get("gradscope", {}) if isinstance(tools, dict) else {}
-    return table if isinstance(table, dict) else {}
+def chosen(names: Iterable[str], pattern: str | None) -> tuple[str, ...]:
+    """The names that a pattern means.
+
+    Raises:
+        UnknownName: It means none of them.
+    """
+    known = tuple(names)
+    found = tuple(name for name in known if matches(name, pattern))
+    if pattern is not None and not found:
+        raise UnknownName("case", pattern, known)
+    return found
 
 
 def _name(table: Mapping[str, Any]) -> str | None:
@@ -188,14 +150,15 @@ def _expanded(name: str | None, given: Mapping[str, Any], folder: Path) -> Itera
         raise UsageError('arch is missing; write arch = "lstm", or my_cell.py:MyCell for a class of your own.')
     if read["seed"] + read["seeds"] - 1 > LARGEST_SEED:
         raise UsageError(f"seed and seeds go beyond the largest seed, {LARGEST_SEED}.")
-    read["input"] = read["input"] or InputChoice("white")
-    read["input_size"] = input_features(read["input"], read["input_size"])
+    asked = read.pop("input") or InputChoice(INPUT_KIND)
+    drawn = InputDefinition(asked, input_features(asked, read.pop("input_size")), read.pop("batch"))
+    sizes = read.pop("hidden_size"), read.pop("num_layers")
     for choice in architectures:
+        if choice.own_file is not None and not choice.own_file.is_file():
+            raise UsageError(f"There is no file {choice.own_file}; paths start from {folder}.")
         own = name if name and len(architectures) == 1 else f"{name}/{choice.label}" if name else choice.label
-        case = Case(name=own, is_named=name is not None, folder=folder, architecture=choice, **read)
-        if case.own_file is not None and not case.own_file.is_file():
-            raise UsageError(f"There is no file {case.own_file}; paths start from {folder}.")
-        yield case
+        model = ModelDefinition(choice, drawn.input_size, *sizes)
+        yield Case(name=own, is_named=name is not None, folder=folder, model=model, input=drawn, **read)
 
 
 def input_features(choice: InputChoice, given: int | None) -> int:
@@ -204,10 +167,10 @@ def input_features(choice: InputChoice, given: int | None) -> int:
     Raises:
         UsageError: Two of them that differ.
     """
-    implied = INPUTS[choice.kind].implied_input_size(dict(choice.options))
+    implied = choice.fixed_size
     if implied is not None and given not in (None, implied):
         raise UsageError(f"The input '{choice.label}' has {implied} features, but input size {given} was given.")
-    return implied or given or DEFAULT_INPUT_SIZE
+    return implied or given or INPUT_SIZE["check"]
 
 
 def _with_unique_names(cases: list[Case], path: Path) -> tuple[Case, ...]:
@@ -225,15 +188,19 @@ def _with_unique_names(cases: list[Case], path: Path) -> tuple[Case, ...]:
 
 
 def _told_apart(case: Case, namesakes: list[Case]) -> str:
-    words = {
-        "hidden_size": f"h{case.hidden_size}",
-        "num_layers": f"l{case.num_layers}",
+    mine, others = _words(case), [_words(other) for other in namesakes]
+    differing = [word for key, word in mine.items() if len({other[key] for other in others}) > 1]
+    return "/".join([case.name, *differing])
+
+
+def _words(case: Case) -> dict[str, str]:
+    return {
+        "hidden_size": f"h{case.model.hidden_size}",
+        "num_layers": f"l{case.model.num_layers}",
         "lengths": f"T{','.join(str(length) for length in case.lengths)}",
-        "input": case.input.label,
-        "input_size": f"i{case.input_size}",
-        "batch": f"b{case.batch}",
+        "input": case.input.choice.label,
+        "input_size": f"i{case.input.input_size}",
+        "batch": f"b{case.input.batch}",
         "loss": case.loss,
         "seed": f"s{case.seed}",
     }
-    differing = [word for key, word in words.items() if len({getattr(other, key) for other in namesakes}) > 1]
-    return "/".join([case.name, *differing])

@@ -8,25 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gradscope.commands.check.case_options import (
+from gradscope.commands.check.options import (
+    BASELINE_NAME,
+    CANDIDATE_NAME,
     BaselineOption,
     CaseOption,
     CasesOption,
     FormatOption,
     ProfileOption,
     QuietOption,
+    checked_format,
     from_here,
     measured_cases,
     selected_cases,
 )
-from gradscope.commands.check.file_names import BASELINE_NAME, CANDIDATE_NAME
-from gradscope.commands.check.verdict_output import checked_format, print_verdicts
 from gradscope.errors import GradscopeError, UsageError
 from gradscope.running.console import Messages
 
 if TYPE_CHECKING:
     from gradscope.commands.check.baseline import Baseline
-    from gradscope.commands.check.cases import Case, CaseFile
+    from gradscope.commands.check.case_file import CaseFile
+    from gradscope.commands.check.cases import Case
 
 _EPILOG = (
     "Examples: gradscope check --init · gradscope baseline record · gradscope check · "
@@ -105,10 +107,10 @@ def _check(
     format_: str,
     messages: Messages,
 ) -> int:
-    from gradscope.commands.check.baseline import Baseline, candidate_of
+    from gradscope.commands.check.baseline import Baseline, candidate_of, environment_stamp
     from gradscope.commands.check.baseline_file import MissingBaseline, write_baseline
     from gradscope.commands.check.compare import compare_cases
-    from gradscope.commands.check.environment import environment_stamp
+    from gradscope.commands.check.report import print_verdicts
     from gradscope.commands.check.verdict import exit_code
 
     base, problem = _base_of(base_path) if against is None else (Baseline(), None)
@@ -159,8 +161,7 @@ def _base_of(path: Path) -> tuple[Baseline, GradscopeError | None]:
 def _base_at(revision: str, case_file: CaseFile, selected: tuple[Case, ...], messages: Messages) -> Baseline:
     """The same cases with another revision's code."""
     from gradscope.commands.check.against import check_working_copy, measure_at
-    from gradscope.commands.check.baseline import candidate_of
-    from gradscope.commands.check.environment import environment_stamp
+    from gradscope.commands.check.baseline import candidate_of, environment_stamp
 
     check_working_copy(selected, case_file.path)
     messages.say(f"Measuring the code at {revision}.")
@@ -171,14 +172,14 @@ def _base_at(revision: str, case_file: CaseFile, selected: tuple[Case, ...], mes
 
 def _unlisted(base: Baseline, case_file: CaseFile, pattern: str | None) -> list[str]:
     """Cases of the base that the file no longer has, of those that the pattern means."""
-    from gradscope.commands.check.choice import matches
+    from gradscope.commands.check.cases import matches
 
     listed = {one.name for one in case_file.cases}
     return [name for name in base.cases if name not in listed and matches(name, pattern)]
 
 
 def _write_starter(path: Path, messages: Messages) -> int:
-    from gradscope.commands.check.starter import STARTER
+    from gradscope.commands.check.case_file import STARTER
     from gradscope.running.atomic_file import write_whole
 
     if path.exists():

@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradscope.commands.check.baseline import Baseline, Entry
-from gradscope.commands.check.choice import chosen
+from gradscope.commands.check.baseline import Baseline, Entry, Environment, environment_differences
+from gradscope.commands.check.cases import chosen
 from gradscope.commands.check.compare_statistic import compare_statistic, decisive_of, differences, kind_of
-from gradscope.commands.check.environment import Environment, environment_differences
-from gradscope.commands.check.numbers import WEIGHT_GRADIENTS, CaseNumbers, FailedCase
+from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 from gradscope.commands.check.sentences import changed_sentence, definition_differences, noisy_sentence, ok_sentence
+from gradscope.commands.check.statistic import StatisticName
 from gradscope.commands.check.verdict import CaseVerdict, Cause
 
 
 def compare_cases(
     base: Mapping[str, Entry],
-    new: Sequence[CaseNumbers | FailedCase],
+    new: Sequence[MeasuredCase | FailedCase],
     *,
     environment: Environment,
     tolerances: Mapping[str, float | None] | None = None,
@@ -45,7 +45,7 @@ def compare_cases(
     failed = failed_at_base or {}
     verdicts = [
         _without_base(case.name, failed[case.name], base_name)
-        if case.name in failed and isinstance(case, CaseNumbers)
+        if case.name in failed and isinstance(case, MeasuredCase)
         else _verdict(base.get(case.name), case, environment, own.get(case.name), base_name, advice or record_advice)
         for case in new
     ]
@@ -79,7 +79,7 @@ def compare_baselines(
             verdicts.append(_edited(name, names[1], None, record_advice))
         elif entry is not None:
             verdicts.append(
-                _verdict(old.cases.get(name), entry.numbers, entry.environment, None, names[0], record_advice)
+                _verdict(old.cases.get(name), entry.measured, entry.environment, None, names[0], record_advice)
             )
         elif name in new.failed:
             verdicts.append(_verdict(None, FailedCase(name, new.failed[name]), {}, None, names[0], record_advice))
@@ -89,8 +89,8 @@ def compare_baselines(
 
 
 def compare_case(
-    base: CaseNumbers,
-    new: CaseNumbers,
+    base: MeasuredCase,
+    new: MeasuredCase,
     *,
     tolerance_decades: float | None = None,
     environment: tuple[str, ...] = (),
@@ -114,7 +114,7 @@ def compare_case(
 
 
 def _compared(
-    base: CaseNumbers, new: CaseNumbers, tolerance_decades: float | None, environment: tuple[str, ...]
+    base: MeasuredCase, new: MeasuredCase, tolerance_decades: float | None, environment: tuple[str, ...]
 ) -> CaseVerdict:
     statistics = tuple(
         compare_statistic(name, base.statistics[name], new.statistics[name], new.seeds, tolerance_decades)
@@ -134,22 +134,17 @@ def _compared(
     )
 
 
-def max_shift_decades(base: CaseNumbers, new: CaseNumbers) -> float | None:
+def max_shift_decades(base: MeasuredCase, new: MeasuredCase) -> float | None:
     """The largest difference over all statistics, seeds and steps; None where the two are not comparable."""
-    if has_nan(new) or _why_incomparable(base, new) is not None:
+    if new.has_nan or _why_incomparable(base, new) is not None:
         return None
     shifts = [np.abs(differences(base.statistics[name], new.statistics[name])) for name in _common(base, new)]
     return float(max(shift.max() for shift in shifts))
 
 
-def has_nan(numbers: CaseNumbers) -> bool:
-    """Whether a value is not a number, so that nothing could ever be compared with it."""
-    return any(np.isnan(statistic.values).any() for statistic in numbers.statistics.values())
-
-
 def _verdict(
     base: Entry | None,
-    new: CaseNumbers | FailedCase,
+    new: MeasuredCase | FailedCase,
     environment: Environment,
     tolerance: float | None,
     base_name: str,
@@ -157,7 +152,7 @@ def _verdict(
 ) -> CaseVerdict:
     if isinstance(new, FailedCase):
         return CaseVerdict(new.name, "failed", f"{new.name}: it could not be measured: {new.reason}")
-    if has_nan(new):
+    if new.has_nan:
         return _not_a_number(new)
     if base is None:
         return CaseVerdict(
@@ -166,9 +161,9 @@ def _verdict(
             f"{new.name}: {base_name} does not have it; {advice(new.name)}.",
         )
     if base.is_edited:
-        return _edited(new.name, base_name, _why_incomparable(base.numbers, new), advice)
+        return _edited(new.name, base_name, _why_incomparable(base.measured, new), advice)
     moved = environment_differences(base.environment, environment)
-    return compare_case(base.numbers, new, tolerance_decades=tolerance, environment=moved, advice=advice)
+    return compare_case(base.measured, new, tolerance_decades=tolerance, environment=moved, advice=advice)
 
 
 def _edited(name: str, where: str, reason: str | None, advice: Callable[[str], str]) -> CaseVerdict:
@@ -185,10 +180,10 @@ def _without_base(name: str, reason: str, base_name: str) -> CaseVerdict:
     return CaseVerdict(name, "incomparable", f"{name}: it could not be measured at {base_name}: {reason}")
 
 
-def _not_a_number(new: CaseNumbers) -> CaseVerdict:
+def _not_a_number(new: MeasuredCase) -> CaseVerdict:
     where = next(name for name, statistic in new.statistics.items() if np.isnan(statistic.values).any())
     values = new.statistics[where].values
-    seeds = [seed for seed, row in zip(new.seeds, values, strict=True) if np.isnan(row).any()]
+    seeds = [seed for seed, of_seed in zip(new.seeds, values, strict=True) if np.isnan(of_seed).any()]
     return CaseVerdict(
         new.name,
         "failed",
@@ -198,10 +193,10 @@ def _not_a_number(new: CaseNumbers) -> CaseVerdict:
 
 
 def _unusable(
-    base: CaseNumbers, new: CaseNumbers, environment: tuple[str, ...], advice: Callable[[str], str]
+    base: MeasuredCase, new: MeasuredCase, environment: tuple[str, ...], advice: Callable[[str], str]
 ) -> CaseVerdict | None:
     """Failed or incomparable, or None where every number can be compared."""
-    if has_nan(new):
+    if new.has_nan:
         return _not_a_number(new)
     reason = _why_incomparable(base, new)
     if reason is None:
@@ -211,7 +206,7 @@ def _unusable(
     return CaseVerdict(new.name, "incomparable", sentence, environment=environment)
 
 
-def _why_incomparable(base: CaseNumbers, new: CaseNumbers) -> str | None:
+def _why_incomparable(base: MeasuredCase, new: MeasuredCase) -> str | None:
     if base.definition_hash != new.definition_hash:
         return f"another definition stands under this name: {definition_differences(base.definition, new.definition)}"
     if base.seeds != new.seeds:
@@ -220,7 +215,7 @@ def _why_incomparable(base: CaseNumbers, new: CaseNumbers) -> str | None:
         return "the raw random numbers differ, so weights and inputs are other draws"
     lost, added = _one_sided(base, new)
     if new.is_own:  # parameters are code under test: they come, go and change their names
-        lost, added = ([name for name in names if WEIGHT_GRADIENTS not in name] for names in (lost, added))
+        lost, added = ([name for name in names if not name.is_of_parameter] for names in (lost, added))
     if lost:
         return f"this measurement no longer has {_listed(lost)}"
     if added:
@@ -238,19 +233,19 @@ def _why_incomparable(base: CaseNumbers, new: CaseNumbers) -> str | None:
     return None
 
 
-def _common(base: CaseNumbers, new: CaseNumbers) -> list[str]:
+def _common(base: MeasuredCase, new: MeasuredCase) -> list[StatisticName]:
     return [name for name in new.statistics if name in base.statistics]
 
 
-def _one_sided(base: CaseNumbers, new: CaseNumbers) -> tuple[list[str], list[str]]:
+def _one_sided(base: MeasuredCase, new: MeasuredCase) -> tuple[list[StatisticName], list[StatisticName]]:
     """Statistics that base alone has, and those that new alone has."""
     lost = [name for name in base.statistics if name not in new.statistics]
     return lost, [name for name in new.statistics if name not in base.statistics]
 
 
-def _left_out(base: CaseNumbers, new: CaseNumbers) -> str:
+def _left_out(base: MeasuredCase, new: MeasuredCase) -> str:
     """Of a user's own module: parameters of one side, which nothing can be compared with."""
-    lost, added = ([name.rpartition(" ")[2] for name in names] for names in _one_sided(base, new))
+    lost, added = ([name.of for name in names] for names in _one_sided(base, new))
     gone = [f"without {_listed(lost)}" if lost else "", f"with {_listed(added)}" if added else ""]
     return f" Its parameters are others: now {' and '.join(filter(None, gone))}." if lost or added else ""
 

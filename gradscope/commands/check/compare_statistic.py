@@ -25,7 +25,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gradscope.commands.check.numbers import Statistic
+from gradscope.commands.check.statistic import Statistic, StatisticName
 from gradscope.commands.check.verdict import Kind, StatisticVerdict
 
 LEAST_TOLERANCE_DECADES = 0.01
@@ -34,7 +34,6 @@ TIGHT_NOISE_DECADES = 0.005
 ROBUST_TOLERANCE_DECADES = 0.3
 JUDGEABLE_DECADES = 1.0
 _MEDIAN_COVERAGE = 0.93  # the smallest and the largest of five cover the median with 15/16
-_RATES = ("slope", "lyapunov", "spectral_radius")
 
 
 def differences(base: Statistic, new: Statistic) -> NDArray[np.float64]:
@@ -44,7 +43,7 @@ def differences(base: Statistic, new: Statistic) -> NDArray[np.float64]:
 
 
 def compare_statistic(
-    name: str, base: Statistic, new: Statistic, seeds: tuple[int, ...], own_tolerance: float | None
+    name: StatisticName, base: Statistic, new: Statistic, seeds: tuple[int, ...], own_tolerance: float | None
 ) -> StatisticVerdict:
     """One statistic; both sides have the same seeds and steps, and no NaN."""
     shifts = differences(base, new)
@@ -58,7 +57,7 @@ def compare_statistic(
 
 
 def _tight(
-    name: str,
+    name: StatisticName,
     shifts: NDArray[np.float64],
     steps: tuple[int, ...],
     seeds: tuple[int, ...],
@@ -66,37 +65,37 @@ def _tight(
     noise: float,
 ) -> StatisticVerdict:
     beyond: NDArray[np.bool_] = np.abs(shifts) > tolerance
-    row, column = (int(i) for i in np.unravel_index(int(np.argmax(np.abs(shifts))), shifts.shape))
+    at_seed, at_step = (int(i) for i in np.unravel_index(int(np.argmax(np.abs(shifts))), shifts.shape))
     at = sorted(step for index, step in enumerate(steps) if beyond[:, index].any())
     measured = [step for step in steps if at and at[0] <= step <= at[-1]]
     return StatisticVerdict(
         name=name,
         outcome="changed" if beyond.any() else "ok",
         tier="tight",
-        shift_decades=float(shifts[row, column]),
-        median_decades=_median(shifts[:, column]),
-        seed=seeds[row],
-        step=steps[column] if steps else None,
+        shift_decades=float(shifts[at_seed, at_step]),
+        median_decades=_median(shifts[:, at_step]),
+        seed=seeds[at_seed],
+        step=steps[at_step] if steps else None,
         from_step=at[-1] if at else None,
         to_step=at[0] if at else None,
         is_contiguous=len(measured) == len(at),
         seeds_beyond=int(beyond.any(axis=1).sum()),
         is_mixed=_is_mixed(shifts[beyond.any(axis=1)]),
         seeds=len(seeds),
-        travel_decades=_travel(shifts[row], steps),
+        way_back_decades=_way_back(shifts[at_seed], steps),
         tolerance_decades=tolerance,
         noise_decades=noise,
     )
 
 
 def _robust(
-    name: str, shifts: NDArray[np.float64], steps: tuple[int, ...], tolerance: float, noise: float
+    name: StatisticName, shifts: NDArray[np.float64], steps: tuple[int, ...], tolerance: float, noise: float
 ) -> StatisticVerdict:
-    column = int(np.argmin(steps)) if steps else 0
-    shift = shifts[:, column]
+    first = int(np.argmin(steps)) if steps else 0
+    shift = shifts[:, first]
     median, (low, high) = _median(shift), _median_interval(shift)
     is_changed = abs(median) > tolerance and (low > 0 or high < 0)
-    step = steps[column] if steps else None
+    step = steps[first] if steps else None
     return StatisticVerdict(
         name=name,
         outcome="changed" if is_changed else ("noisy" if tolerance > JUDGEABLE_DECADES else "ok"),
@@ -111,7 +110,7 @@ def _robust(
         seeds_beyond=int((np.abs(shift) > tolerance).sum()),
         is_mixed=False,
         seeds=len(shift),
-        travel_decades=None,
+        way_back_decades=None,
         tolerance_decades=tolerance,
         noise_decades=noise,
     )
@@ -123,7 +122,7 @@ def _is_mixed(shifts: NDArray[np.float64]) -> bool:
     return bool((largest > 0).any() and (largest < 0).any())
 
 
-def _travel(shifts: NDArray[np.float64], steps: tuple[int, ...]) -> float | None:
+def _way_back(shifts: NDArray[np.float64], steps: tuple[int, ...]) -> float | None:
     """Of one seed: the shift at the first step less that at the last."""
     if len(steps) < 2:
         return None
@@ -161,11 +160,11 @@ def decisive_of(statistics: Sequence[StatisticVerdict]) -> StatisticVerdict:
 def kind_of(decisive: StatisticVerdict) -> Kind:
     """Vanishing or exploding more where the way back has changed, the same way in every seed that tells."""
     way = decisive.shift_decades
-    if decisive.step is not None and decisive.travel_decades is not None:
-        way = decisive.travel_decades
+    if decisive.step is not None and decisive.way_back_decades is not None:
+        way = decisive.way_back_decades
         if abs(way) <= decisive.tolerance_decades:
             return "shifted"
-    elif decisive.step is None and not any(word in decisive.name for word in _RATES):
+    elif decisive.step is None and not decisive.name.is_rate:
         return "shifted"
     if decisive.is_mixed:
         return "shifted"

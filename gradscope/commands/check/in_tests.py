@@ -8,13 +8,12 @@ from typing import Unpack
 
 from torch import nn
 
-from gradscope.commands.check.accept import accept
-from gradscope.commands.check.baseline import Baseline, candidate_of
+from gradscope.commands.check.baseline import Baseline, candidate_of, environment_stamp
+from gradscope.commands.check.baseline_changes import accept
 from gradscope.commands.check.baseline_file import MissingBaseline, read_baseline
 from gradscope.commands.check.compare import compare_cases
-from gradscope.commands.check.environment import environment_stamp
 from gradscope.commands.check.measure import MeasureOptions, measure_model
-from gradscope.commands.check.numbers import CaseNumbers
+from gradscope.commands.check.measured_case import MeasuredCase
 from gradscope.errors import GradscopeError
 
 FOLDER = "gradscope-baselines"
@@ -80,25 +79,25 @@ class GradientBaseline:
             self._fail(f"{case} was checked already in this test; tell the checks apart with name=….")
         self._checked.add(case)
         try:
-            numbers = measure_model(model, name=case, **options)
-            problem = self._problem(numbers, tolerance)
+            measured = measure_model(model, name=case, **options)
+            problem = self._problem(measured, tolerance)
         except GradscopeError as error:
             problem = str(error).replace("gradscope baseline record", "pytest --gradscope-update")
         if problem:
             self._fail(problem)
 
-    def _problem(self, numbers: CaseNumbers, tolerance: float | None) -> str:
+    def _problem(self, measured: MeasuredCase, tolerance: float | None) -> str:
         """Why the test fails; empty where it does not."""
         base = self._baseline()
-        if self._update or (self._update_missing and numbers.name not in base.cases):
-            return self._write(numbers)
-        if numbers.name not in base.cases:
-            return f"{numbers.name}: {self.path} does not have it; write it with pytest --gradscope-update-missing."
+        if self._update or (self._update_missing and measured.name not in base.cases):
+            return self._write(measured)
+        if measured.name not in base.cases:
+            return f"{measured.name}: {self.path} does not have it; write it with pytest --gradscope-update-missing."
         (verdict,) = compare_cases(
             base.cases,
-            [numbers],
+            [measured],
             environment=environment_stamp(),
-            tolerances={numbers.name: tolerance},
+            tolerances={measured.name: tolerance},
             base_name=str(self.path),
             advice=lambda name: UPDATE,
         )
@@ -114,8 +113,8 @@ class GradientBaseline:
         except MissingBaseline:
             return Baseline()
 
-    def _write(self, numbers: CaseNumbers) -> str:
-        candidate = candidate_of((numbers,), environment_stamp())
+    def _write(self, measured: MeasuredCase) -> str:
+        candidate = candidate_of((measured,), environment_stamp())
         taken = accept(self.path, candidate, None, reason="pytest --gradscope-update", force=True)
         self.has_written |= taken.change is not None
         return ""

@@ -14,8 +14,7 @@ from typing import Any
 
 from gradscope.commands.check.cases import Case, cases_of
 from gradscope.commands.check.measure import measure_cases
-from gradscope.commands.check.numbers import FailedCase
-from gradscope.commands.check.plain_case import plain_case
+from gradscope.commands.check.measured_case import FailedCase, plain_case
 from gradscope.commands.check.worktree import is_source, own_gradscope
 from gradscope.errors import UsageError
 from gradscope.own.custom import load_class
@@ -54,14 +53,14 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
 
 def check_loaded(case: Case, tree: Path, what: str) -> None:
     """Loads the module of a user's class and raises :class:`UsageError` unless it lies in a tree, called ``what``."""
-    if not case.is_own:
+    if not case.architecture.is_own:
         return
     with contextlib.suppress(UsageError):  # what is no class here fails as a case, with its own sentence
         load_class(case.architecture.name, case.folder)
     module = case.architecture.name.rpartition(":")[0]
-    loaded = sys.modules.get(module) if case.own_file is None else None
-    place = getattr(loaded, "__file__", None) if loaded is not None else case.own_file
-    if loaded is None and case.own_file is None:
+    loaded = sys.modules.get(module) if case.architecture.own_file is None else None
+    place = getattr(loaded, "__file__", None) if loaded is not None else case.architecture.own_file
+    if loaded is None and case.architecture.own_file is None:
         return
     if place is None or not is_source(Path(place).resolve(), tree):
         raise UsageError(

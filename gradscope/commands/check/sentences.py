@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gradscope.commands.check.statistic import EXPONENT, NORM, RADIUS, SENSITIVITY, SLOPE, StatisticName
 from gradscope.commands.check.verdict import Cause, Kind, StatisticVerdict
 
-_NAME = re.compile(r"(?:T=(?P<length>\d+) )?(?P<what>[a-z0-9_]+)(?: (?P<of>.+))?")
 _HEADLINES: dict[Kind, str] = {
     "vanishing more": "gradients vanish more",
     "exploding more": "gradients explode more",
@@ -21,27 +20,25 @@ _CAUSES: dict[Cause, str] = {
     "dynamics": "the initial weights are the same, so the dynamics differ",
     "": "",
 }
-_WHAT = {
-    "slope": "slope × length",
-    "lyapunov": "Lyapunov exponent × length",
-    "spectral_radius": "log10 spectral radius × length",
-    "sensitivity": "sensitivity exponent",
+_QUANTITIES = {
+    SLOPE: "slope × length",
+    EXPONENT: "Lyapunov exponent × length",
+    RADIUS: "log10 spectral radius × length",
+    SENSITIVITY: "sensitivity exponent",
 }
 SHOWN_DIFFERENCES = 4
 
 
-def described(name: str, step: int | None) -> str:
+def described(name: StatisticName, step: int | None) -> str:
     """A statistic in the field's signs, such as ``log10‖∂L/∂h_1‖ at T=200`` for ``T=200 log10_norm h``."""
-    found = _NAME.fullmatch(name)
-    if found is None:
-        return name if step is None else f"{name} at step {step}"
-    what, of, at = found["what"], found["of"] or "", f" at T={found['length']}" if found["length"] else ""
-    if step is not None:
-        return f"log10‖∂L/∂{of}_{step}‖{at}"
-    if "weight" in what:
-        return f"log10‖∂L/∂{of}‖{at}"
-    label = next((text for word, text in _WHAT.items() if word in what), what.replace("_", " "))
-    return f"{label}{f' of {of}' if of else ''}{at}"
+    at = "" if name.length is None else f" at T={name.length}"
+    if name.quantity == NORM and step is not None:
+        return f"log10‖∂L/∂{name.of}_{step}‖{at}"
+    if name.is_of_parameter:
+        return f"log10‖∂L/∂{name.of}‖{at}"
+    if name.quantity in _QUANTITIES:
+        return f"{_QUANTITIES[name.quantity]}{f' of {name.of}' if name.of else ''}{at}"
+    return str(name) if step is None else f"{name} at step {step}"  # a file of another gradscope has it
 
 
 def noise_text(noise_decades: float) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gradscope.commands.check.statistic import StatisticName
+
 Outcome = Literal["ok", "changed", "incomparable", "missing", "failed", "noisy"]
 Kind = Literal["", "vanishing more", "exploding more", "shifted"]
 Cause = Literal["", "initialisation", "dynamics"]
@@ -34,13 +36,13 @@ class StatisticVerdict:
         seeds_beyond: How many seeds are beyond the tolerance.
         is_mixed: Some of the seeds beyond the tolerance rose and some fell, each by its largest shift.
         seeds: How many there are.
-        travel_decades: For norms at several steps: the shift at the first step less that at the last, in the seed of
+        way_back_decades: For norms at several steps: the shift at the first step less that at the last, in the seed of
             the largest shift; it is what the way back has changed.
         tolerance_decades: What a shift must exceed.
         noise_decades: What rounding alone makes, the larger one of base and new.
     """
 
-    name: str
+    name: StatisticName
     outcome: Outcome
     tier: Tier
     shift_decades: float
@@ -53,7 +55,7 @@ class StatisticVerdict:
     seeds_beyond: int
     is_mixed: bool
     seeds: int
-    travel_decades: float | None
+    way_back_decades: float | None
     tolerance_decades: float
     noise_decades: float
 

@@ -1,5 +1,17 @@
-"""The commented case file that a project starts from."""
+"""The file with a project's cases: ``gradscope.toml``, or the table ``[tool.gradscope]`` of ``pyproject.toml``."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradscope.commands.check.cases import PROJECT_FILE, Case, cases_of
+from gradscope.errors import UsageError
+from gradscope.running.toml_file import toml_document
+
+CASES_FILE = "gradscope.toml"
 STARTER = """\
 # Cases of `gradscope baseline record` and `gradscope check`: do gradients still travel back through time as they did?
 #
@@ -43,3 +55,49 @@ arch = ["gru", "lru"]       # one case each, called "gru" and "lru"
 # arch = "my_cell.py:MyCell:forget_bias=1"
 # gate = ["gradients", "slope", "weights", "exponent"]
 """
+
+
+@dataclass(frozen=True)
+class CaseFile:
+    """What a file says is to be measured."""
+
+    path: Path
+    cases: tuple[Case, ...]
+
+
+def read_cases(folder: Path, file: Path | None = None) -> CaseFile:
+    """The cases of a project.
+
+    Args:
+        folder: Where ``gradscope.toml`` is looked for, and then ``pyproject.toml`` with a table ``[tool.gradscope]``.
+        file: The file to read instead, relative to ``folder``; of one called ``pyproject.toml``, its table.
+
+    Raises:
+        UsageError: No such file, no TOML, no case, two cases of one name, or a value that cannot be.
+        UnknownName: A key that there is not; names the nearest.
+    """
+    path = folder / file.expanduser() if file is not None else _found(folder)
+    table = toml_document(path)
+    if path.name == PROJECT_FILE:
+        table = _project_table(table)
+        if not table:
+            raise UsageError(f"{path} has no table [tool.gradscope]; write cases below [[tool.gradscope.case]].")
+    return CaseFile(path, cases_of(table, path, path.parent))
+
+
+def _found(folder: Path) -> Path:
+    if (folder / CASES_FILE).exists():
+        return folder / CASES_FILE
+    project = folder / PROJECT_FILE
+    if project.exists() and _project_table(toml_document(project)):
+        return project
+    raise UsageError(
+        f"There is no {CASES_FILE} in {folder}, nor a {PROJECT_FILE} with [tool.gradscope]; gradscope check --init "
+        "writes a file to start from."
+    )
+
+
+def _project_table(document: Mapping[str, Any]) -> dict[str, Any]:
+    tools = document.get("tool", {})
+    table = tools.get("gradscope", {}) if isinstance(tools, dict) else {}
+    return table if isinstance(table, dict) else {}

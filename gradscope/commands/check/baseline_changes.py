@@ -9,8 +9,8 @@ from pathlib import Path
 
 from gradscope.commands.check.baseline import Baseline, Change, Entry, now
 from gradscope.commands.check.baseline_file import update_baseline
-from gradscope.commands.check.choice import chosen
-from gradscope.commands.check.compare import compare_case, has_nan, max_shift_decades
+from gradscope.commands.check.cases import chosen
+from gradscope.commands.check.compare import compare_case, max_shift_decades
 from gradscope.errors import UsageError
 
 LARGEST_SHIFT_DECADES = 0.3
@@ -18,8 +18,8 @@ _GIT_SECONDS = 10
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What a change did.
+class Acceptance:
+    """What a baseline has taken in.
 
     Attributes:
         change: What stands in the history; None where nothing had to be changed.
@@ -30,7 +30,7 @@ class Taken:
     shifts_decades: Mapping[str, float | None]
 
 
-def accept(path: Path, candidate: Baseline, pattern: str | None, *, reason: str, force: bool) -> Taken:
+def accept(path: Path, candidate: Baseline, pattern: str | None, *, reason: str, force: bool) -> Acceptance:
     """Takes the cases of a candidate that differ from the baseline; those that agree stay as they are.
 
     Args:
@@ -68,10 +68,10 @@ def accept(path: Path, candidate: Baseline, pattern: str | None, *, reason: str,
 
     reason = checked_reason(reason)
     written = update_baseline(path, taken)
-    return Taken(written.history[-1] if shifts else None, dict(shifts))
+    return Acceptance(written.history[-1] if shifts else None, dict(shifts))
 
 
-def record(path: Path, entries: Mapping[str, Entry], *, reason: str) -> Taken:
+def record(path: Path, entries: Mapping[str, Entry], *, reason: str) -> Acceptance:
     """Writes measured cases into the baseline, over those of the same names."""
     shifts: dict[str, float | None] = {}
 
@@ -82,8 +82,8 @@ def record(path: Path, entries: Mapping[str, Entry], *, reason: str) -> Taken:
 
     reason = checked_reason(reason)
     if not entries:
-        return Taken(None, {})
-    return Taken(update_baseline(path, recorded).history[-1], dict(shifts))
+        return Acceptance(None, {})
+    return Acceptance(update_baseline(path, recorded).history[-1], dict(shifts))
 
 
 def prune(path: Path, kept: Iterable[str], *, reason: str) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ def _acceptable(candidate: Baseline, pattern: str | None) -> dict[str, Entry]:
                 f"{name} of the candidate was edited by hand (its sha256 no longer fits); measure again with "
                 "gradscope check."
             )
-        if has_nan(entry.numbers):
+        if entry.measured.has_nan:
             raise UsageError(
                 f"{name} of the candidate holds NaN, with which nothing could be compared; put the model right first, "
                 "or choose other cases with --case."
@@ -162,13 +162,13 @@ def _shifts(baseline: Baseline, entries: Mapping[str, Entry], *, skip_equal: boo
         if before is None or before.is_edited:
             found[name] = None
         elif not skip_equal or not _agrees(before, entry):
-            found[name] = max_shift_decades(before.numbers, entry.numbers)
+            found[name] = max_shift_decades(before.measured, entry.measured)
     return found
 
 
 def _agrees(before: Entry, entry: Entry) -> bool:
-    same_weights = before.numbers.weights_hash == entry.numbers.weights_hash
-    return same_weights and compare_case(before.numbers, entry.numbers).outcome in ("ok", "noisy")
+    same_weights = before.measured.weights_hash == entry.measured.weights_hash
+    return same_weights and compare_case(before.measured, entry.measured).outcome in ("ok", "noisy")
 
 
 def _with_entries(

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gradscope.commands.check.verdict_output import FORMATS
+from gradscope.errors import UnknownName
 from gradscope.running.console import Messages
 
 if TYPE_CHECKING:
-    from gradscope.commands.check.cases import Case, CaseFile
-    from gradscope.commands.check.numbers import CaseNumbers, FailedCase
+    from gradscope.commands.check.case_file import CaseFile
+    from gradscope.commands.check.cases import Case
+    from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 
+BASELINE_NAME, CANDIDATE_NAME = "gradscope-baseline.json", "gradscope-candidate.json"  # where nobody says otherwise
+FORMATS = ("table", "markdown", "github", "junit", "json")
 CasesOption = Annotated[
     Path | None,
     typer.Option(
@@ -44,10 +47,16 @@ QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress and no m
 FormatOption = Annotated[str, typer.Option("--format", help="What is printed on stdout.", metavar="|".join(FORMATS))]
 
 
+def checked_format(format_: str) -> None:
+    """Raises :class:`UnknownName` for a format that there is not."""
+    if format_ not in FORMATS:
+        raise UnknownName("format", format_, FORMATS)
+
+
 def selected_cases(file: Path | None, pattern: str | None) -> tuple[CaseFile, tuple[Case, ...]]:
     """The case file, and its cases that a pattern means."""
-    from gradscope.commands.check.cases import read_cases
-    from gradscope.commands.check.choice import chosen
+    from gradscope.commands.check.case_file import read_cases
+    from gradscope.commands.check.cases import chosen
 
     case_file = read_cases(Path.cwd(), file)
     names = set(chosen([one.name for one in case_file.cases], pattern))
@@ -60,7 +69,7 @@ def from_here(path: Path) -> Path:
     return path.relative_to(folder) if path.is_relative_to(folder) else path
 
 
-def measured_cases(selected: Sequence[Case], messages: Messages) -> tuple[CaseNumbers | FailedCase, ...]:
+def measured_cases(selected: Sequence[Case], messages: Messages) -> tuple[MeasuredCase | FailedCase, ...]:
     """The numbers of the cases, measured here."""
     from gradscope.commands.check.measure import measure_cases
 

@@ -1,4 +1,8 @@
-"""A model whose hidden units stand in another order: it computes the same, but for the order of its sums."""
+"""How much rounding alone moves a case: two probes of the same model once more, with other rounding.
+
+Where a model declares how its hidden units may be permuted, they stand in another order: it computes the same, but for
+the order of its sums. Otherwise every parameter is moved to a neighbouring number.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gradscope.contract.model import Model
@@ -20,6 +25,7 @@ from gradscope.numerics.random_streams import random_stream
 
 _AXIS = re.compile(r"\(([^()]*)\)|([^\s()+]+)")  # a group, or one name
 PROBE_SHAPE = (2, 4)  # batch and length on which a declaration is tried
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,28 @@ def permute_units(model: Model, seed: int) -> Permuted | None:
     permuted = Permuted(new, orders[symmetry.inputs], orders[symmetry.outputs])
     _check_outputs(model, permuted, random)
     return permuted
+
+
+def jitter(model: Model, seed: int) -> None:
+    """Moves every entry of every parameter to a neighbouring number, up or down at random, in place.
+
+    The neighbours are those of single precision where all parameters have such values: torch's constructors drew them
+    there, and the last digit of those draws depends on the processor's instructions.
+    """
+    random, values = random_stream("permutations", seed), [_real(parameter) for parameter in model.parameters()]
+    drawn_in = torch.float32 if all(torch.equal(value.float().double(), value) for value in values) else torch.float64
+    with torch.no_grad():
+        for value in values:
+            up = torch.from_numpy(np.asarray(random.random_sample(tuple(value.shape)) < 0.5))
+            towards = torch.where(up, torch.inf, -torch.inf).to(drawn_in)
+            value.copy_(torch.nextafter(value.to(drawn_in), towards))
+
+
+def largest_difference(first: Array, second: Array) -> float:
+    """The largest absolute difference; that of −inf and −inf, or of NaN and NaN, is 0."""
+    same = (first == second) | (np.isnan(first) & np.isnan(second))
+    with np.errstate(invalid="ignore"):
+        return float(np.where(same, 0.0, np.abs(first - second)).max(initial=0.0))
 
 
 def _tensors(model: Model) -> dict[str, Tensor]:
@@ -161,3 +189,9 @@ def _parts(parts: Sequence[Sequence[str]], size: int, orders: Mapping[str, Tenso
         found.append(start + index)
         start += len(index)
     return found
+
+
+def _real(parameter: Tensor) -> Tensor:
+    """A view of it, without its history."""
+    value = parameter.detach()
+    return torch.view_as_real(value) if value.is_complex() else value

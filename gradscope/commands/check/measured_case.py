@@ -1,4 +1,4 @@
-"""The numbers of a case as plain data that JSON can hold, and back to the same numbers."""
+"""What a case was measured to be: the numbers that a baseline keeps and a check compares, and their form in files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradscope.commands.check.numbers import CaseNumbers, Statistic
+from gradscope.commands.check.statistic import Statistic, StatisticName
 from gradscope.errors import UsageError
 
 NOT_A_NUMBER = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -19,25 +20,71 @@ _TEXTS = ("definition_hash", "stream_hash", "weights_hash", "noise_probe")
 _STATISTIC_KEYS = ("noise_decades", "steps", "values")
 
 
-def plain_case(numbers: CaseNumbers) -> dict[str, Any]:
+@dataclass(frozen=True)
+class MeasuredCase:
+    """Everything that one case gave.
+
+    Attributes:
+        name: Unique in a file.
+        definition: What determines the numbers, in plain data that JSON can hold: the settings of the case and the
+            version of the measurement. Where it differs, nothing can be compared.
+        is_own: The model is a class of the user's, whose weights are code under test: they never make a case
+            incomparable.
+        seeds: Of weights, inputs and targets.
+        definition_hash: sha256 of the definition.
+        stream_hash: sha256 of the raw random numbers, of all seeds: what weights and inputs are made of.
+        weights_hash: sha256 of the resulting weights, of all seeds.
+        statistics: What the gate asks for.
+        noise_probe: How rounding was made to show: ``"symmetry"`` (permuted hidden units) or ``"jitter"`` (one ulp).
+    """
+
+    name: str
+    definition: Mapping[str, Any]
+    is_own: bool
+    seeds: tuple[int, ...]
+    definition_hash: str
+    stream_hash: str
+    weights_hash: str
+    statistics: Mapping[StatisticName, Statistic]
+    noise_probe: str
+
+    @property
+    def has_nan(self) -> bool:
+        """Whether a value is not a number, so that nothing could ever be compared with it."""
+        return any(np.isnan(statistic.values).any() for statistic in self.statistics.values())
+
+
+@dataclass(frozen=True)
+class FailedCase:
+    """A case that could not be measured.
+
+    Attributes:
+        reason: One sentence.
+    """
+
+    name: str
+    reason: str
+
+
+def plain_case(case: MeasuredCase) -> dict[str, Any]:
     """Dictionaries, lists, texts and numbers alone; the name is left to the key under which it stands.
 
-    ``values`` is one row a seed, or one number a seed where the statistic is a single number.
+    ``values`` is a list a seed, or one number a seed where the statistic is a single number.
     """
     return {
-        "definition": json.loads(canonical(numbers.definition)),
-        "is_own": numbers.is_own,
-        "seeds": list(numbers.seeds),
-        "definition_hash": numbers.definition_hash,
-        "stream_hash": numbers.stream_hash,
-        "weights_hash": numbers.weights_hash,
-        "noise_probe": numbers.noise_probe,
-        "statistics": {name: _plain_statistic(statistic) for name, statistic in numbers.statistics.items()},
+        "definition": json.loads(canonical(case.definition)),
+        "is_own": case.is_own,
+        "seeds": list(case.seeds),
+        "definition_hash": case.definition_hash,
+        "stream_hash": case.stream_hash,
+        "weights_hash": case.weights_hash,
+        "noise_probe": case.noise_probe,
+        "statistics": {str(name): _plain_statistic(statistic) for name, statistic in case.statistics.items()},
     }
 
 
-def read_case(name: str, plain: object, where: str) -> CaseNumbers:
-    """The numbers that plain data stand for.
+def read_case(name: str, plain: object, where: str) -> MeasuredCase:
+    """The case that plain data stand for.
 
     Args:
         name: The case's name.
@@ -57,12 +104,15 @@ def read_case(name: str, plain: object, where: str) -> CaseNumbers:
     is_own = _entry(case, "is_own", at)
     if not isinstance(is_own, bool):
         raise UsageError(f"{at}, is_own should be true or false, but {_shown(is_own)} stands there; record it again.")
-    return CaseNumbers(
+    return MeasuredCase(
         name=name,
         definition=dict(_mapping(_entry(case, "definition", at), f"{at}, definition")),
         is_own=is_own,
         seeds=tuple(seeds),
-        statistics={key: _statistic(value, len(seeds), f"{at}, {key}") for key, value in statistics.items()},
+        statistics={
+            StatisticName.read(text): _statistic(value, len(seeds), f"{at}, {text}")
+            for text, value in statistics.items()
+        },
         **texts,
     )
 
@@ -95,36 +145,37 @@ def _listed(value: object) -> Any:
 
 
 def _plain_statistic(statistic: Statistic) -> dict[str, Any]:
-    rows = [[plain_number(number) for number in row] for row in statistic.values.tolist()]
+    by_seed = [[plain_number(value) for value in values] for values in statistic.values.tolist()]
     return {
         "noise_decades": plain_number(statistic.noise_decades),
         "steps": list(statistic.steps),
-        "values": rows if statistic.steps else [row[0] for row in rows],
+        "values": by_seed if statistic.steps else [values[0] for values in by_seed],
     }
 
 
 def _statistic(plain: object, seeds: int, at: str) -> Statistic:
     statistic = _mapping(plain, at)
-    noise, steps_given, rows = (_entry(statistic, key, at) for key in _STATISTIC_KEYS)
+    noise, steps_given, by_seed = (_entry(statistic, key, at) for key in _STATISTIC_KEYS)
     steps = _list_of(steps_given, int, f"{at}, steps", "whole numbers")
-    if not isinstance(rows, list) or len(rows) != seeds:
-        given = f"{len(rows)} rows" if isinstance(rows, list) else _shown(rows)
+    if not isinstance(by_seed, list) or len(by_seed) != seeds:
+        given = f"{len(by_seed)} rows" if isinstance(by_seed, list) else _shown(by_seed)
         raise UsageError(f"{at}, values should be {seeds} rows, one a seed, but {given} stand there; record it again.")
     if not steps:
-        rows = [[row] for row in rows]
+        by_seed = [[value] for value in by_seed]
     return Statistic(
-        values=np.array([_row(row, max(1, len(steps)), f"{at}, row {i + 1}") for i, row in enumerate(rows)]),
+        values=np.array([_values(plain, max(1, len(steps)), f"{at}, row {i}") for i, plain in enumerate(by_seed, 1)]),
         steps=tuple(steps),
         noise_decades=_number(noise, f"{at}, noise_decades"),
     )
 
 
-def _row(row: object, columns: int, at: str) -> NDArray[np.float64]:
-    if not isinstance(row, list):
-        raise UsageError(f"{at} should be a list of numbers, but {_shown(row)} stands there; record it again.")
-    if len(row) != columns:
-        raise UsageError(f"{at} should have {columns} numbers, one a step, but has {len(row)}; record it again.")
-    return np.array([_number(number, at) for number in row], dtype=np.float64)
+def _values(plain: object, columns: int, at: str) -> NDArray[np.float64]:
+    """Those of one seed."""
+    if not isinstance(plain, list):
+        raise UsageError(f"{at} should be a list of numbers, but {_shown(plain)} stands there; record it again.")
+    if len(plain) != columns:
+        raise UsageError(f"{at} should have {columns} numbers, one a step, but has {len(plain)}; record it again.")
+    return np.array([_number(value, at) for value in plain], dtype=np.float64)
 
 
 def _number(value: object, at: str) -> float:
