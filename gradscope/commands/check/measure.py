@@ -19,7 +19,7 @@ from gradscope.commands.check.own_model import own_model
 from gradscope.commands.check.subject import Subject
 from gradscope.contract.model import Model
 from gradscope.errors import GradscopeError, UsageError
-from gradscope.own.custom import load_class
+from gradscope.own.import_class import load_class
 from gradscope.running.configuration import read_settings
 from gradscope.running.settings import CASE
 from gradscope.running.values import seed_number, whole_number

@@ -18,7 +18,7 @@ from gradscope.commands.check.numbers import FailedCase
 from gradscope.commands.check.plain_case import plain_case
 from gradscope.commands.check.worktree import is_source, own_gradscope
 from gradscope.errors import UsageError
-from gradscope.own.custom import load_class
+from gradscope.own.import_class import load_class
 
 FILE = Path("gradscope.toml")  # what messages about a table call its file
 
