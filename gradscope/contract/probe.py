@@ -41,9 +41,8 @@ def check_answers(model: Model, x: Tensor) -> None:
         x: Inputs ``(batch, length, input_size)``; a few samples and steps will do. Of a single sample a second one is
             made, for it takes two to see that they do not mix.
     """
-    x = x if len(x) > 1 else torch.cat([x, x + 1.0])
-    changed = x.clone()
-    changed[:, -1] += 1.0
+    x = x if len(x) > 1 else torch.cat([x, _another(x)])
+    changed = torch.cat([x[:, :-1], _another(x[:, -1:])], dim=1)
     with torch.no_grad(), unchanged(model):
         y = model(x)
         again = model(x)
@@ -64,6 +63,12 @@ def check_answers(model: Model, x: Tensor) -> None:
             "The model is not causal: its last input changes earlier outputs, so a gradient has no direction in time; "
             "mask the future or use one direction only."
         )
+
+
+def _another(x: Tensor) -> Tensor:
+    """Inputs that differ by more than a shift and a scale, which a layer norm would take away."""
+    features = x.shape[-1]
+    return torch.arange(1, features + 1, dtype=x.dtype, device=x.device) / features - x
 
 
 def _same(first: Tensor, second: Tensor) -> bool:
