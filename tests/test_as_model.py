@@ -47,6 +47,7 @@ class Blended(nn.Module):
 
     def forward(self, x):
         self.calls += 1
+        torch.rand(1)  # a draw that changes no answer
         h, outputs = x.new_zeros(len(x), HIDDEN), []
         for x_t in x.unbind(1):
             h = self.cell(x_t, h)
@@ -271,6 +272,8 @@ def test_the_temporal_jacobian_is_that_of_the_module_itself(make):
     rows = [torch.autograd.grad(last[:, k].sum(), leaf, retain_graph=True)[0] for k in range(last.shape[-1])]
     blocks = torch.stack(rows, dim=2).flip(1)  # (batch, lag, output, input)
     assert_decades(mine.log10_frobenius_norm, torch.linalg.matrix_norm(blocks))
+    values = torch.linalg.svdvals(blocks)
+    torch.testing.assert_close(10.0**mine.log10_singular_values, values, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("make", RECURRENT.values(), ids=RECURRENT)
@@ -285,6 +288,9 @@ def test_sensitivity_is_the_squared_gradient_of_the_modules_weights(make):
         expected = sum(grad.square().sum() for grad in grads)
         power = sum(group[sample] for group in mine.loss_gradient_power.values())
         torch.testing.assert_close(power, expected, rtol=RELATIVE[torch.float64], atol=0)
+    assert "magnitude" in mine.dh_domega_power or not isinstance(module, nn.RNNBase)
+    assert all((power > 0).all() for power in mine.dh_domega_power.values())
+    assert mine.dh_domega_power
     probed = y[:, -1] if len(history[-1]) > 1 else vectors(history[-1])
     torch.testing.assert_close(mine.state_power, probed.square().mean(-1).detach(), rtol=1e-12, atol=0)
 
@@ -339,7 +345,7 @@ def test_a_module_is_left_as_it_was(make, measure):
             "hooks": [list(inner._forward_hooks) for inner in module.modules()],
             "batch_first": getattr(module, "batch_first", None),
             "names": sorted(vars(module)),
-            "random": torch.get_rng_state(),
+            "random": torch.get_rng_state().tolist(),
         }
 
     before = seen()

@@ -97,6 +97,7 @@ def test_sample_configurations_run(file, tmp_path):
         "gradscope.measurements.memory_sensitivity",
         "gradscope.experiments.scalar_law",
         "gradscope.measurements.state_jacobian",
+        "gradscope.own.as_model",
         "gradscope.measurements.temporal_jacobian",
         "gradscope.commands.check.statistics",
     ],
