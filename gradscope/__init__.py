@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gradscope.measurements.state_jacobian import state_jacobian
     from gradscope.measurements.temporal_jacobian import TemporalJacobian, temporal_jacobian
     from gradscope.numerics.spectrum import Spectrum
+    from gradscope.own.as_model import as_model
 
 __version__ = "0.1.0"
 
@@ -66,6 +67,7 @@ _HOMES = {
     "UnknownName": "gradscope.errors",
     "Unmeasurable": "gradscope.errors",
     "UsageError": "gradscope.errors",
+    "as_model": "gradscope.own.as_model",
     "build": "gradscope.architectures.build",
     "gradient_norms": "gradscope.measurements.gradient_norms",
     "jacobian_products": "gradscope.measurements.jacobian_products",
@@ -105,6 +107,7 @@ __all__ = [
     "Unmeasurable",
     "UsageError",
     "__version__",
+    "as_model",
     "build",
     "gradient_norms",
     "jacobian_products",

@@ -435,12 +435,12 @@ def test_torchs_own_modules_are_measured_at_their_states(kind):
 
 def test_a_module_is_copied_and_seeds_vary_its_inputs_alone():
     torch.manual_seed(0)
-    module = nn.GRU(4, 6, num_layers=2, bias=False)  # measured as a sequence module, at its inputs
+    module = nn.GRU(4, 6, num_layers=2, bias=False)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     numbers = measure_model(module, name="gru", lengths=[5, 9], seeds=[3, 8], batch=2)
     assert numbers.seeds == (3, 8)
-    assert numbers.noise_probe == "jitter"
-    values = numbers.statistics[StatisticName.read("T=9 log10_norm x")].values
+    assert numbers.noise_probe == "symmetry"
+    values = numbers.statistics[StatisticName.read("T=9 log10_norm h_l0")].values
     assert largest_difference(values[0], values[1]) > 1e-3
     assert not module.batch_first
     for name, value in module.state_dict().items():

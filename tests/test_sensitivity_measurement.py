@@ -1,7 +1,6 @@
 """Sensitivities as they are measured: their tangents entry by entry, their standard errors, and their probes."""
 
 import math
-from collections import deque
 
 import numpy as np
 import pytest
@@ -10,10 +9,8 @@ import torch
 import gradscope
 from gradscope.commands.sensitivity.scalar_laws import FROM_THE_LIMIT, ScalarCell
 from gradscope.contract.state import as_vector
-from gradscope.dynamics.cotangents import Wants
-from gradscope.dynamics.linearize import adjoint_segments, linearize
-from gradscope.measurements.losses import SegmentCotangents
-from gradscope.measurements.memory_sensitivity import _with_state_in_front
+from gradscope.dynamics.linearize import linearize
+from gradscope.measurements.memory_sensitivity import last_values, weight_gradients
 from gradscope.numerics.power_law import fit_exponent
 from gradscope.running.definitions import InputDefinition
 from gradscope.running.input_choice import InputChoice
@@ -75,13 +72,11 @@ def by_differences(model, x):
 
 def by_adjoint(model, x):
     """The same as the measurement has it: one adjoint pass for the unit vector of every entry."""
-    probed, units = _with_state_in_front(model)
-    linearization = linearize(probed, x.repeat_interleave(units, dim=0))
-    eye = torch.eye(units, probed.output_size, dtype=x.dtype)
-    cotangents = SegmentCotangents({x.shape[1]: eye.repeat(len(x), 1)})
-    segments = adjoint_segments(linearization, [x.shape[1]], cotangents, Wants(frozenset(), parameters=True))
-    _, _, walk = deque(segments, maxlen=1).pop()
-    gradients = {name: value.at(torch.zeros_like(value.exponent))[0] for name, value in walk.weight_gradients().items()}
+    units = last_values(model, linearize(model, x)).shape[1]
+    linearization = linearize(model, x.repeat_interleave(units, dim=0))
+    eye, no_loss = torch.eye(units, dtype=x.dtype).repeat(len(x), 1), torch.zeros_like(linearization.outputs[-1])
+    found = weight_gradients(model, linearization, eye, no_loss)
+    gradients = {name: value.at(torch.zeros_like(value.exponent))[0] for name, value in found.items()}
     return {name: value.reshape(len(x), units, *value.shape[1:]) for name, value in gradients.items()}
 
 

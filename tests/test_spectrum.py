@@ -334,8 +334,8 @@ def test_a_joint_state_that_is_too_large_leaves_its_layers_measured():
 
 
 def test_modules_that_are_no_models_are_told_how_to_become_one():
-    with pytest.raises(gradscope.UsageError, match=r"LSTMCell is not one of gradscope's models; build it with"):
-        gradscope.linearize(torch.nn.LSTMCell(4, 3), inputs())
+    with pytest.raises(gradscope.UsageError, match=r"A torch.nn.Module, or a model from gradscope.build, should be"):
+        gradscope.linearize("lstm", inputs())
     with pytest.raises(gradscope.UsageError, match="at least one sample, step and feature"):
         gradscope.lyapunov_exponents(small("rnn"), torch.zeros(2, 0, 4))
 

@@ -55,7 +55,7 @@ def build(
         if size < 1:
             raise UsageError(f"{key} should be at least 1, but {size} was given.")
     if ":" in name:
-        from gradscope.own.custom import custom_model
+        from gradscope.own.own_class import custom_model
 
         model = custom_model(
             name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers, seed=seed, options=options

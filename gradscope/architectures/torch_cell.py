@@ -17,11 +17,13 @@ from gradscope.contract.model import MemoryGroups
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 
+KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
 
 class TorchCell(ChainRecurrence):
     """One layer with the parameters ``weight_ih_l{k}``, ``weight_hh_l{k}``, ``bias_ih_l{k}``, ``bias_hh_l{k}``.
 
-    All of them start from U(±1/√hidden_size), as in ``torch.nn``.
+    All of them start from U(±1/√hidden_size), as in ``torch.nn``. Without a bias the last two are None.
 
     Attributes:
         gates: How many gates of ``hidden_size`` the affine maps have.
@@ -34,35 +36,38 @@ class TorchCell(ChainRecurrence):
     blocks: ClassVar[tuple[str, ...]]
     kernel: Callable[..., tuple[Tensor, ...]]
 
-    def __init__(self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0, bias: bool = True
+    ) -> None:
         super().__init__()
         self.input_size, self.hidden_size, self.output_size, self.layer = input_size, hidden_size, hidden_size, layer
+        self.bias = bias
         self.state_spec = tuple(Block(name, (hidden_size,)) for name in self.blocks)
         rows, bound = self.gates * hidden_size, 1 / math.sqrt(hidden_size)
-        shapes = {
-            "weight_ih": (rows, input_size),
-            "weight_hh": (rows, hidden_size),
-            "bias_ih": (rows,),
-            "bias_hh": (rows,),
-        }
-        for name, shape in shapes.items():
-            self.register_parameter(f"{name}_l{layer}", initializer.uniform(*shape, bound=bound))
-        axes = {
-            f"weight_ih_l{layer}": "(gate hidden) input",
-            f"weight_hh_l{layer}": "(gate hidden) hidden",
-            f"bias_ih_l{layer}": "(gate hidden)",
-            f"bias_hh_l{layer}": "(gate hidden)",
-        }
-        self.symmetry = Symmetry(axes, {"input": input_size, "hidden": hidden_size})
+        shapes = [(rows, input_size), (rows, hidden_size), (rows,), (rows,)]
+        axes = ["(gate hidden) input", "(gate hidden) hidden", "(gate hidden)", "(gate hidden)"]
+        names = self.parameter_names(layer, bias=bias)
+        for name, shape in zip(names, shapes, strict=False):
+            self.register_parameter(name, initializer.uniform(*shape, bound=bound))
+        for name in self.parameter_names(layer, bias=True)[len(names) :]:
+            self.register_parameter(name, None)
+        sizes = {"input": input_size, "hidden": hidden_size}
+        self.symmetry = Symmetry(dict(zip(names, axes, strict=False)), sizes)
+
+    @staticmethod
+    def parameter_names(layer: int, *, bias: bool) -> tuple[str, ...]:
+        """torch's, in torch's order."""
+        return tuple(f"{kind}_l{layer}" for kind in (KINDS if bias else KINDS[:2]))
 
     def named(self, name: str) -> Tensor:
-        """A parameter by torch's name without the layer."""
+        """A parameter by torch's name without the layer; a bias that there is not is None, as in torch."""
         value: Tensor = getattr(self, f"{name}_l{self.layer}")  # get_parameter refuses the tensors of functional_call
         return value
 
     def torch_stage(self, update: PointwiseMap, derivatives: ClosedForm | None = None) -> Stage:
         """The single stage of the cell."""
-        return Stage("h", f"weight_hh_l{self.layer}", f"bias_hh_l{self.layer}", update, derivatives)
+        bias = f"bias_hh_l{self.layer}" if self.bias else None
+        return Stage("h", f"weight_hh_l{self.layer}", bias, update, derivatives)
 
     def prepare(self, x: Tensor) -> Prepared:
         """W_ih x_t + b_ih for all gates."""
@@ -71,9 +76,9 @@ class TorchCell(ChainRecurrence):
     def fused(self, x: Tensor, s: State, batch_first: bool) -> Tensor:
         """The h of all steps by torch's kernel."""
         hidden: Any = [s[name].unsqueeze(0) for name in self.blocks]
-        weights = [self.named(name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        weights = [getattr(self, name) for name in self.parameter_names(self.layer, bias=self.bias)]
         state = hidden if len(hidden) > 1 else hidden[0]
-        return self.kernel(x, state, weights, True, 1, 0.0, self.training, False, batch_first)[0]
+        return self.kernel(x, state, weights, self.bias, 1, 0.0, self.training, False, batch_first)[0]
 
     def run(self, x: Tensor, u: Prepared, s: State, start: int) -> State:
         """States of consecutive steps from the fused kernel."""
@@ -86,7 +91,7 @@ class TorchCell(ChainRecurrence):
     @property
     def parameters_counted(self) -> int:
         """The stored ones without the second bias."""
-        return self.parameters_stored - self.gates * self.hidden_size
+        return self.parameters_stored - self.bias * self.gates * self.hidden_size
 
 
 class KeepingCell(TorchCell):
@@ -94,8 +99,8 @@ class KeepingCell(TorchCell):
 
     @property
     def has_memory_dial(self) -> bool:
-        """The gate's bias."""
-        return True
+        """The gate's bias, where there is one."""
+        return self.bias
 
     def turn_memory_dial(self, modulus: float) -> None:
         """The median of the gate is σ of the median pre-activation, which is the bias."""
@@ -115,10 +120,10 @@ class KeepingCell(TorchCell):
 def gate_groups(cell: TorchCell, *, magnitude: tuple[int, ...], written: tuple[int, ...], gates: int) -> MemoryGroups:
     """Groups of a gated cell's parameters by rows: the gates that keep, W of the gates that write, and the rest."""
     groups: MemoryGroups = {}
-    for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+    for kind, name in zip(KINDS, cell.parameter_names(cell.layer, bias=cell.bias), strict=False):
         parts = []
         for gate in range(gates):
             group = "magnitude" if gate in magnitude else "input" if gate in written and kind == "weight_ih" else "rest"
             parts.append((group, slice(gate * cell.hidden_size, (gate + 1) * cell.hidden_size)))
-        groups[f"{kind}_l{cell.layer}"] = tuple(parts)
+        groups[name] = tuple(parts)
     return groups

@@ -55,7 +55,7 @@ class Stack(Model):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self._flat_names:  # a move may replace parameter objects: the layers keep seeing the stack's
             for layer in self.layers:
-                for name in layer._parameters:
+                for name, _ in layer.named_parameters():
                     layer._parameters[name] = self._parameters[name]
         return self
 

@@ -39,6 +39,11 @@ class Model(nn.Module):
     flat_parameter_names: ClassVar[bool] = False
 
     @property
+    def called(self) -> str:
+        """What messages call the model: its class, or the user's class that it stands for."""
+        return type(self).__name__
+
+    @property
     def components(self) -> tuple[str, ...]:
         """Names of the nodes whose total derivative can be asked for, without ``x`` and ``<state>``."""
         raise NotImplementedError
@@ -116,7 +121,7 @@ class Model(nn.Module):
     def _require_dial(self) -> None:
         if not self.has_memory_dial:
             raise Unmeasurable(
-                f"{type(self).__name__} has no memory dial: no parameter of it sets a median |λ| at initialisation."
+                f"{self.called} has no memory dial: no parameter of it sets a median |λ| at initialisation."
             )
 
     def forward(self, x: Tensor) -> Tensor:

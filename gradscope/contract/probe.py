@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from gradscope.contract.model import Model
+from gradscope.contract.unchanged import unchanged
 from gradscope.errors import Unmeasurable
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
@@ -37,32 +38,37 @@ def check_answers(model: Model, x: Tensor) -> None:
 
     Args:
         model: The model.
-        x: Inputs ``(batch, length, input_size)``, two samples and two steps at least; a short one will do.
+        x: Inputs ``(batch, length, input_size)``; a few samples and steps will do. Of a single sample a second one is
+            made, for it takes two to see that they do not mix.
     """
-    buffers = {name: value.clone() for name, value in model.named_buffers()}
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    x = x if len(x) > 1 else torch.cat([x, _another(x)])
+    changed = torch.cat([x[:, :-1], _another(x[:, -1:])], dim=1)
+    with torch.no_grad(), unchanged(model):
         y = model(x)
         again = model(x)
-        alone = model(x[:1])
-        changed = x.clone()
-        changed[:, -1] += 1.0
+        alone = torch.cat([model(x[:1]), model(x[1:2])])
         later = model(changed)
-        for name, value in model.named_buffers():
-            value.copy_(buffers[name])
     if not _same(y, again):
         raise Unmeasurable(
             "The model gives two answers to the same input (dropout or another draw inside); call model.eval() first."
         )
-    if not _same(y[:1], alone):
+    if not _same(y[:2], alone):
         raise Unmeasurable(
-            "A sample's answer depends on the rest of the batch (batch norm in training mode does that); call "
-            "model.eval() first."
+            "A sample's answer depends on the rest of the batch: batch norm in training mode does that (call "
+            "model.eval() first), and so does a module that takes (length, batch, features) (build it with "
+            "batch_first=True)."
         )
     if not _same(y[:, :-1], later[:, :-1]):
         raise Unmeasurable(
             "The model is not causal: its last input changes earlier outputs, so a gradient has no direction in time; "
             "mask the future or use one direction only."
         )
+
+
+def _another(x: Tensor) -> Tensor:
+    """Inputs that differ by more than a shift and a scale, which a layer norm would take away."""
+    features = x.shape[-1]
+    return torch.arange(1, features + 1, dtype=x.dtype, device=x.device) / features - x
 
 
 def _same(first: Tensor, second: Tensor) -> bool:

@@ -75,8 +75,10 @@ class RecurrenceAdjoint(ABC):
     def _through_readout(
         self, here: SegmentStates, cotangents: Cotangents, through: bool
     ) -> tuple[dict[str, Scaled], dict[str, Scaled]]:
-        """Adds the last step's direct term to δ; returns the direct terms of every step, and ∂L/∂u_t of both kinds."""
+        """Adds the last step's direct terms to δ; returns the direct terms of every step, and ∂L/∂u_t of both kinds."""
         u_bar: dict[str, Scaled] = {}
+        if cotangents.last_state:
+            self._add_to_delta(cotangents.last_state)
         if cotangents.last is not None:
             y_bar = Scaled(cotangents.last.mantissa.unsqueeze(0), cotangents.last.exponent.unsqueeze(0))
             s, u = ({name: value[-1:] for name, value in values.items()} for values in (here.after, here.u))

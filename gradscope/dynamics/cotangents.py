@@ -30,15 +30,18 @@ class Wants:
 
 @dataclass(frozen=True)
 class Cotangents:
-    """∂L/∂y for the outputs of one segment.
+    """∂L/∂y for the outputs of one segment, and ∂L/∂s where a loss reads the state itself.
 
     Attributes:
         every: At every step, rows ``(steps, active, batch)``; None where it is zero.
         last: At the segment's last step alone, rows ``(active, batch)``; None where it is zero.
+        last_state: At the segment's last step, by block of the state, rows ``(active, batch)``; for the walk of a
+            single recurrence.
     """
 
     every: Scaled | None = None
     last: Scaled | None = None
+    last_state: dict[str, Scaled] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def recurrences_of(model: Model) -> tuple[Recurrence, ...]:
     assert isinstance(model, Recurrence)
     if model.prepare_reach:
         raise Unmeasurable(
-            f"{type(model).__name__} reads {model.prepare_reach} earlier inputs in prepare, which are states of the "
+            f"{model.called} reads {model.prepare_reach} earlier inputs in prepare, which are states of the "
             "layer below; a joint Jacobian of such a stack is not measured, the spectra of its layers are."
         )
     return (model,)

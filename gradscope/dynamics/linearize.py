@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradscope.contract.chain import ChainRecurrence
 from gradscope.contract.combinators import Parallel, Stack
@@ -34,8 +34,9 @@ from gradscope.dynamics.segments import Segment, reversed_segments
 from gradscope.dynamics.state_jacobians import StateJacobians, state_jacobians
 from gradscope.dynamics.tangent import tangents
 from gradscope.dynamics.trajectory import Trajectory
-from gradscope.errors import NoRecurrentState, UsageError
+from gradscope.errors import NoRecurrentState
 from gradscope.numerics.scaled import Scaled, add
+from gradscope.own.as_model import measurable
 
 SEGMENT_NUMBERS = 1 << 17  # numbers of state in one segment of the reverse pass
 SEGMENT_STEPS = (32, 1024)  # its smallest and largest number of steps
@@ -297,23 +298,17 @@ def linearize_time_major(model: Model, x: Tensor, *, accelerated: bool = True) -
         return ParallelLinearization(model, x, accelerated=accelerated)
     if isinstance(model, Recurrence):
         return RecurrenceLinearization(model, x, accelerated=accelerated)
-    if not isinstance(model, Model):
-        raise UsageError(
-            f"{type(model).__name__} is not one of gradscope's models; build it with "
-            "gradscope.build('file.py:ClassName', …), which adapts cells and sequence modules, or derive it from "
-            "gradscope.Recurrence."
-        )
     raise NoRecurrentState(
-        f"{type(model).__name__} has no recurrent state, so there is no state Jacobian; its counterpart is the "
+        f"{model.called} has no recurrent state, so there is no state Jacobian; its counterpart is the "
         "temporal Jacobian ∂y_T/∂x_t, and gradient_norms measures its inputs and inner nodes."
     )
 
 
-def linearize(model: Model, x: Tensor, *, accelerated: bool = True) -> Linearization:
+def linearize(model: nn.Module, x: Tensor, *, accelerated: bool = True) -> Linearization:
     """Runs a recurrent model along an input and linearises it there.
 
     Args:
-        model: A recurrent model.
+        model: A recurrent model, or a module that is one for :func:`gradscope.as_model`.
         x: ``(batch, length, input_size)``, in the model's dtype and on its device.
         accelerated: False differentiates every recurrence by autograd replay, the definition that the faster shapes
             are tested against.
@@ -323,12 +318,13 @@ def linearize(model: Model, x: Tensor, *, accelerated: bool = True) -> Lineariza
 
     Raises:
         NoRecurrentState: The model has none (a transformer, a sequence module).
+        UsageError: A module that is no model.
 
     Cost:
         One forward pass; states are kept up to 192 MiB and checkpointed beyond.
     """
     with torch.no_grad():
-        return linearize_time_major(model, x.transpose(0, 1).contiguous(), accelerated=accelerated)
+        return linearize_time_major(measurable(model, x), x.transpose(0, 1).contiguous(), accelerated=accelerated)
 
 
 def segment_steps(linearization: Linearization) -> int:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradscope.contract.model import Model
 from gradscope.contract.probe import check_modes
 from gradscope.dynamics.linearize import Linearization, linearize
-from gradscope.errors import UsageError
+from gradscope.errors import Unmeasurable, UsageError
+from gradscope.own.as_model import measurable
 
 
 def check_shape(x: Tensor) -> None:
@@ -29,25 +30,33 @@ def as_model_input(model: Model, x: Tensor) -> Tensor:
 
     Raises:
         UsageError: Another number of features, or values that are not finite.
+        Unmeasurable: A model in half precision.
     """
     if x.shape[2] != model.input_size:
         raise UsageError(f"The model reads {model.input_size} features, but the inputs have {x.shape[2]}.")
     like = next(model.parameters(), x)
-    x = x.detach().to(device=like.device, dtype=like.dtype.to_real() if like.is_complex() else like.dtype)
+    dtype = like.dtype.to_real() if like.is_complex() else like.dtype
+    if dtype not in (torch.float32, torch.float64):
+        raise Unmeasurable(
+            f"The model is in {str(dtype).removeprefix('torch.')}; measure a copy in full precision, "
+            "copy.deepcopy(model).float()."
+        )
+    x = x.detach().to(device=like.device, dtype=dtype)
     if not bool(torch.isfinite(x).all()):
         raise UsageError("The inputs hold NaN or infinite values.")
     return x
 
 
-def linearized(model: Model, x: Tensor) -> Linearization:
-    """A recurrent model linearised along inputs that are checked first.
+def linearized(module: nn.Module, x: Tensor) -> Linearization:
+    """A recurrent model, or a module that is one, linearised along inputs that are checked first.
 
     Raises:
         UsageError: Inputs that do not fit.
-        Unmeasurable: Dropout or batch norm in training mode.
+        Unmeasurable: Dropout or batch norm in training mode, or half precision.
         NoRecurrentState: The model has no recurrent state.
     """
     check_shape(x)
+    model = measurable(module, x)
     check_modes(model)
     with exact_matrix_products():
         return linearize(model, as_model_input(model, x))

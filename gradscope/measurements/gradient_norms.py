@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradscope.contract.model import Model
 from gradscope.contract.probe import check_answers, check_modes
 from gradscope.contract.sequence import SequenceModel
+from gradscope.contract.unchanged import unchanged
 from gradscope.dynamics.cotangents import Pulled, Wants
 from gradscope.dynamics.linearize import adjoint_segments, linearize
 from gradscope.dynamics.segments import Segment
@@ -19,14 +20,15 @@ from gradscope.measurements.losses import Loss, SegmentCotangents, output_cotang
 from gradscope.measurements.record import INPUT, STATE, Record, log10_root_sum_square
 from gradscope.measurements.sequence_gradients import sequence_gradients
 from gradscope.numerics.scaled import Scaled
+from gradscope.own.as_model import measurable
 
 PROBE_STEPS = 8  # of a sequence module, to see that it is causal
 
 
 def gradient_norms(
-    model: Model,
+    model: nn.Module,
     x: Tensor,
-    lengths: Sequence[int],
+    lengths: Sequence[int] | None = None,
     loss: Loss = "last",
     seed: int = 0,
     components: Sequence[str] | None = None,
@@ -42,9 +44,10 @@ def gradient_norms(
         δ_{t−1} = J_tᵀ δ_t + ∂ℓ_{t−1}/∂s_{t−1}.
 
     Args:
-        model: From :func:`gradscope.build`, or any :class:`gradscope.Recurrence`.
+        model: From :func:`gradscope.build`, any :class:`gradscope.Recurrence`, or a module of torch that is a model for
+            :func:`gradscope.as_model`.
         x: Inputs, ``(batch, length, input_size)``, at least as long as the longest length.
-        lengths: Distinct sequence lengths; all come from one forward and one reverse pass.
+        lengths: Distinct sequence lengths, that of x by default; all come from one forward and one reverse pass.
         loss: ``"last"``, ``"mean"``, ``"last-probe"``, or a function from outputs ``(batch, T, features)`` to one loss
             per sample, ``(batch,)``.
         seed: Of the loss's targets and probes.
@@ -59,8 +62,8 @@ def gradient_norms(
 
     Raises:
         UnknownName: No such component or loss.
-        UsageError: Lengths or inputs that do not fit.
-        Unmeasurable: Dropout or batch norm in training mode.
+        UsageError: Lengths or inputs that do not fit, or a module that is no model.
+        Unmeasurable: Dropout or batch norm in training mode, or half precision.
 
     Cost:
         One forward and one reverse pass of the longest length; memory of the states, or of checkpoints where they are
@@ -75,6 +78,7 @@ def gradient_norms(
         -301.03
     """
     lengths = _checked_lengths(lengths, x)
+    model = measurable(model, x)
     names = _checked_components(model, components)
     check_modes(model)
     x = as_model_input(model, x)[:, : max(lengths)]
@@ -82,7 +86,8 @@ def gradient_norms(
     with exact_matrix_products():
         if isinstance(model, SequenceModel):
             check_answers(model, x[:2, :PROBE_STEPS])
-            return sequence_gradients(model, x, loss, seed, record, weight_gradients)
+            with unchanged(model):
+                return sequence_gradients(model, x, loss, seed, record, weight_gradients)
         return _recurrent(model, x, loss, seed, record, weight_gradients)
 
 
@@ -134,8 +139,10 @@ class _Walk:
         return self._record.result()
 
 
-def _checked_lengths(lengths: Sequence[int], x: Tensor) -> tuple[int, ...]:
+def _checked_lengths(lengths: Sequence[int] | None, x: Tensor) -> tuple[int, ...]:
     check_shape(x)
+    if lengths is None:
+        return (x.shape[1],)
     asked = tuple(int(length) for length in lengths)
     if not asked or min(asked) < 1 or len(set(asked)) < len(asked):
         raise UsageError(f"Lengths should be distinct whole numbers from 1 on, but {list(lengths)} was given.")
@@ -149,5 +156,5 @@ def _checked_components(model: Model, components: Sequence[str] | None) -> tuple
     known = (*model.components, INPUT, *recurrent)
     for name in components or ():
         if name not in known:
-            raise UnknownName(f"component of {type(model).__name__}", name, known)
+            raise UnknownName(f"component of {model.called}", name, known)
     return known if components is None else tuple(dict.fromkeys(components))

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gradscope.contract.model import Model
 from gradscope.dynamics.linearize import Linearization
 from gradscope.errors import Unmeasurable, UsageError
 from gradscope.measurements.conditions import exact_matrix_products, linearized, overflow_step
@@ -47,14 +46,14 @@ class JacobianProducts:
         return 10.0 ** (2 * (self.log10_frobenius_norm - self.log10_largest_singular_value))
 
 
-def jacobian_products(model: Model, x: Tensor, lags: Sequence[int] | None = None) -> JacobianProducts:
+def jacobian_products(model: nn.Module, x: Tensor, lags: Sequence[int] | None = None) -> JacobianProducts:
     """Norms of ∂s_T/∂s_t for all t, exact at any length by scaled arithmetic.
 
     ‖(∂s_T/∂s_t)ᵀ g‖ is the gradient at s_t of a loss whose gradient at s_T is g: it lies between the smallest and the
     largest singular value times ‖g‖. The smallest one comes from the product of the inverses.
 
     Args:
-        model: A recurrent model.
+        model: A recurrent model, or a module that is one for :func:`gradscope.as_model`.
         x: Inputs, ``(batch, length, input_size)``.
         lags: Which T − t, from 1 to T; all by default.
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gradscope.contract.model import Model
 from gradscope.dynamics.linearize import Linearization
 from gradscope.dynamics.state_jacobians import StateJacobians
 from gradscope.errors import UsageError
@@ -153,7 +152,7 @@ def time_constants(modulus: Tensor) -> Tensor:
 
 
 def jacobian_spectrum(
-    model: Model, x: Tensor, steps: int | Sequence[int] | None = None, *, leading: int | None = None
+    model: nn.Module, x: Tensor, steps: int | Sequence[int] | None = None, *, leading: int | None = None
 ) -> JacobianSpectrum:
     """Eigenvalues and singular values of J_t = ∂s_t/∂s_{t−1} along the trajectory that an input drives.
 
@@ -162,7 +161,7 @@ def jacobian_spectrum(
     dense goes through LAPACK in float64; states above 512 give their leading values by ARPACK.
 
     Args:
-        model: A recurrent model.
+        model: A recurrent model, or a module that is one for :func:`gradscope.as_model`.
         x: Inputs, ``(batch, length, input_size)``.
         steps: Which t, from 1 to the length; about ten evenly spaced ones by default.
         leading: Only so many leading eigenvalues and singular values, by iteration, for large states.

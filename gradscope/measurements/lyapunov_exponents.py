@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gradscope.contract.model import Model
 from gradscope.dynamics.linearize import Linearization
 from gradscope.dynamics.state_jacobians import StateJacobians
 from gradscope.errors import UsageError
@@ -72,7 +71,7 @@ class LyapunovExponents:
 
 
 def lyapunov_exponents(
-    model: Model, x: Tensor, count: int | None = None, *, warm_up: int = WARM_UP
+    model: nn.Module, x: Tensor, count: int | None = None, *, warm_up: int = WARM_UP
 ) -> LyapunovExponents:
     """Lyapunov exponents of the recurrence along the trajectory that an input drives.
 
@@ -83,7 +82,7 @@ def lyapunov_exponents(
     longer by what is left over.
 
     Args:
-        model: A recurrent model.
+        model: A recurrent model, or a module that is one for :func:`gradscope.as_model`.
         x: Inputs, ``(batch, length, input_size)``.
         count: How many leading exponents of each layer; all by default.
         warm_up: Steps in which the frame aligns itself, not counted.

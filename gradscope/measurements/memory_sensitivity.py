@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import deque
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradscope.contract.model import Model
 from gradscope.contract.probe import check_modes
 from gradscope.contract.recurrence import Recurrence
-from gradscope.contract.state import Prepared, State, as_vector
-from gradscope.dynamics.cotangents import Wants
+from gradscope.contract.state import Block, as_state, as_vector
+from gradscope.dynamics.cotangents import Cotangents, Wants
 from gradscope.dynamics.linearize import Linearization, adjoint_segments, linearize
+from gradscope.dynamics.segments import Segment
 from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
-from gradscope.measurements.losses import SegmentCotangents, output_cotangents
+from gradscope.measurements.losses import output_cotangents
 from gradscope.numerics.random_streams import random_stream
 from gradscope.numerics.scaled import Scaled
+from gradscope.own.as_model import measurable
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class MemorySensitivity:
         return float(self.moduli.median()) if len(self.moduli) else math.nan
 
 
-def memory_sensitivity(model: Model, x: Tensor, *, probes: int = 4, seed: int = 0) -> MemorySensitivity:
+def memory_sensitivity(model: nn.Module, x: Tensor, *, probes: int = 4, seed: int = 0) -> MemorySensitivity:
     """Squared sensitivity of the last state to the parameters, by group, and the squared gradient of a loss.
 
     Definition:
@@ -57,7 +58,7 @@ def memory_sensitivity(model: Model, x: Tensor, *, probes: int = 4, seed: int = 
         ``bias_hh``) counts twice.
 
     Args:
-        model: A recurrent model.
+        model: A recurrent model, or a module that is one for :func:`gradscope.as_model`.
         x: Inputs, ``(batch, length, input_size)``.
         probes: Probes for each sample.
         seed: Of the streams ``probes`` and ``targets``.
@@ -83,27 +84,28 @@ def memory_sensitivity(model: Model, x: Tensor, *, probes: int = 4, seed: int = 
         ['angle', 'input', 'magnitude']
     """
     check_shape(x)
+    model = measurable(model, x)
     check_modes(model)
     x = as_model_input(model, x)
     with exact_matrix_products():
-        probed, units = _with_state_in_front(model)
         # the sequences of every probe, and once more those of the loss: one trajectory, one adjoint pass
-        linearization = linearize(probed, torch.cat([x.repeat_interleave(probes, dim=0), x]))
-        last, probing = linearization.outputs[-1], probes * len(x)
-        cotangent = torch.zeros_like(last)
-        probe = random_stream("probes", seed).standard_normal((probing, units))
-        cotangent[:probing, :units] = torch.from_numpy(probe)
-        outputs = linearization.outputs[:, probing:, -model.output_size :]
-        cotangent[probing:, -model.output_size :] = output_cotangents("last", outputs, [x.shape[1]], seed)[x.shape[1]]
-        by_group = _gradient_power(probed, linearization, cotangent)
+        linearization = linearize(model, torch.cat([x.repeat_interleave(probes, dim=0), x]))
+        last, probing = last_values(model, linearization), probes * len(x)
+        probe = torch.zeros_like(last)
+        drawn = random_stream("probes", seed).standard_normal((probing, last.shape[1]))
+        probe[:probing] = torch.from_numpy(drawn)
+        loss = torch.zeros_like(linearization.outputs[-1])
+        outputs = linearization.outputs[:, probing:]
+        loss[probing:] = output_cotangents("last", outputs, [x.shape[1]], seed)[x.shape[1]]
+        by_group = _gradient_power(model, linearization, probe, loss)
     moduli = model.memory_moduli(x) if model.has_memory_dial else torch.zeros(0, dtype=torch.float64)
     return MemorySensitivity(
         length=x.shape[1],
-        units=units,
+        units=last.shape[1],
         moduli=moduli,
-        state_power=last[probing:, :units].double().square().mean(-1).cpu(),
+        state_power=last[probing:].double().square().mean(-1).cpu(),
         dh_domega_power={
-            group: power[:probing].reshape(-1, probes).mean(-1) / units
+            group: power[:probing].reshape(-1, probes).mean(-1) / last.shape[1]
             for group, power in by_group.items()
             if power[:probing].any()  # what reads the state does not move it
         },
@@ -111,35 +113,56 @@ def memory_sensitivity(model: Model, x: Tensor, *, probes: int = 4, seed: int = 
     )
 
 
-def _with_state_in_front(model: Model) -> tuple[Model, int]:
-    """The same recurrence, its parameters shared, with the state before its outputs; and how much is to be probed.
+def last_values(model: Model, linearization: Linearization) -> Tensor:
+    """What is probed, ``(batch, units)``: the state at T as real numbers, without the copies that buffers are.
 
-    A model of several recurrences stays as it is: its outputs are probed.
+    Of a model of several recurrences it is the output at T.
     """
     if not isinstance(model, Recurrence):
-        return model, model.output_size
-
-    class WithState(type(model)):  # type: ignore[misc]
-        def readout(self, s: State, u: Prepared) -> Tensor:
-            ordered = {block.name: s[block.name] for block in self.state_spec if not block.is_buffer}
-            lead = ordered[self.state_spec[0].name].dim() - len(self.state_spec[0].shape)
-            return torch.cat([as_vector(ordered, batch_dims=lead), super().readout(s, u)], dim=-1)
-
-    units = sum(block.size for block in model.state_spec if not block.is_buffer)
-    probed = copy.copy(model)
-    probed.__class__ = WithState
-    probed.output_size = units + model.output_size
-    return probed, units
+        return linearization.outputs[-1]
+    (trajectory,) = linearization.recurrences
+    states = trajectory.states(trajectory.length - 1, trajectory.length)
+    return as_vector({block.name: states[block.name][1] for block in _probed_blocks(model)})
 
 
-def _gradient_power(model: Model, linearization: Linearization, cotangent: Tensor) -> dict[str, Tensor]:
-    """‖∂(cotangent · y_T)/∂θ‖² of each sample by group of parameters, ``(batch,)`` float64."""
-    length = len(linearization.outputs)
-    cotangents = SegmentCotangents({length: cotangent})
+def _probed_blocks(model: Recurrence) -> tuple[Block, ...]:
+    return tuple(block for block in model.state_spec if not block.is_buffer)
+
+
+def weight_gradients(model: Model, linearization: Linearization, probe: Tensor, loss: Tensor) -> dict[str, Scaled]:
+    """∂(probe · last values + loss · y_T)/∂θ of each sample, one adjoint pass.
+
+    Args:
+        model: The model.
+        linearization: Along the samples' trajectories.
+        probe: ``(batch, units)``.
+        loss: ``(batch, output_size)``.
+    """
+    length = linearization.length
+
+    def cotangents(segment: Segment) -> Cotangents:
+        if segment.stop != length:
+            return Cotangents()
+        if not isinstance(model, Recurrence):
+            return Cotangents(last=_one_length(probe + loss))
+        blocks = as_state(probe, _probed_blocks(model))
+        return Cotangents(
+            last=_one_length(loss), last_state={name: _one_length(value) for name, value in blocks.items()}
+        )
+
     segments = adjoint_segments(linearization, [length], cotangents, Wants(frozenset(), parameters=True))
     _, _, walk = deque(segments, maxlen=1).pop()  # the gradients are complete after the last segment
+    return walk.weight_gradients()
+
+
+def _one_length(value: Tensor) -> Scaled:
+    return Scaled.of(value.unsqueeze(0), 2)
+
+
+def _gradient_power(model: Model, linearization: Linearization, probe: Tensor, loss: Tensor) -> dict[str, Tensor]:
+    """The squared norm of :func:`weight_gradients` by group of parameters, ``(batch,)`` float64."""
+    gradients = weight_gradients(model, linearization, probe, loss)
     found: dict[str, Tensor] = {}
-    gradients = walk.weight_gradients()
     for name, groups in model.memory_groups.items():
         if name not in gradients:
             continue

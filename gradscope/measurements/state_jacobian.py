@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gradscope.contract.model import Model
 from gradscope.measurements.conditions import exact_matrix_products, linearized
 from gradscope.measurements.jacobian_spectrum import checked_steps
 
 
-def state_jacobian(model: Model, x: Tensor, step: int) -> Tensor:
+def state_jacobian(model: nn.Module, x: Tensor, step: int) -> Tensor:
     """J_t = ∂s_t/∂s_{t−1} at one step of the trajectory that an input drives.
 
     The state is one vector: layer after layer, branch after branch, block after block, complex numbers as pairs.
 
     Args:
-        model: A recurrent model.
+        model: A recurrent model, or a module that is one for :func:`gradscope.as_model`.
         x: Inputs, ``(batch, length, input_size)``.
         step: t, from 1 to the length.
 

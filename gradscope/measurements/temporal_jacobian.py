@@ -6,17 +6,19 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradscope.contract.model import Model
 from gradscope.contract.probe import check_answers, check_modes
 from gradscope.contract.sequence import SequenceModel
+from gradscope.contract.unchanged import unchanged
 from gradscope.dynamics.cotangents import Cotangents, Wants
 from gradscope.dynamics.linearize import linearize, segment_steps
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import Unmeasurable
 from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
 from gradscope.numerics.scaled import Scaled
+from gradscope.own.as_model import measurable
 
 PROBE_STEPS = 8
 SMALLEST_SEGMENT = 4
@@ -37,13 +39,13 @@ class TemporalJacobian:
     log10_frobenius_norm: Tensor
 
 
-def temporal_jacobian(model: Model, x: Tensor) -> TemporalJacobian:
+def temporal_jacobian(model: nn.Module, x: Tensor) -> TemporalJacobian:
     """Singular values of ∂y_T/∂x_t for every t, exact at any length for a recurrent model.
 
     What the state Jacobian's spectrum is for a recurrence, this is for every model: attention and convolutions too.
 
     Args:
-        model: Any model.
+        model: Any model, or a module that is one for :func:`gradscope.as_model`.
         x: Inputs, ``(batch, length, input_size)``.
 
     Returns:
@@ -64,6 +66,7 @@ def temporal_jacobian(model: Model, x: Tensor) -> TemporalJacobian:
         -399.0
     """
     check_shape(x)
+    model = measurable(model, x)
     check_modes(model)
     x = as_model_input(model, x)
     with exact_matrix_products():
@@ -100,7 +103,7 @@ def _of_recurrent(model: Model, x: Tensor) -> Scaled:
 def _of_sequence(model: SequenceModel, x: Tensor) -> Scaled:
     """One backward pass for each output feature."""
     check_answers(model, x[:2, :PROBE_STEPS])
-    with torch.enable_grad():
+    with torch.enable_grad(), unchanged(model):
         leaf = x.clone().requires_grad_()
         outputs = model(leaf)[:, -1]
         rows = [

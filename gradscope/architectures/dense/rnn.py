@@ -33,9 +33,16 @@ class RNN(TorchCell):
     blocks = ("h",)
 
     def __init__(
-        self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0, nonlinearity: str = "tanh"
+        self,
+        input_size: int,
+        hidden_size: int,
+        initializer: Initializer,
+        *,
+        layer: int = 0,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
     ) -> None:
-        super().__init__(input_size, hidden_size, initializer, layer=layer)
+        super().__init__(input_size, hidden_size, initializer, layer=layer, bias=bias)
         self.nonlinearity = nonlinearity
         self.phi = {"tanh": tanh, "relu": torch.relu}[nonlinearity]
         self.kernel = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}[nonlinearity]
@@ -64,6 +71,5 @@ class RNN(TorchCell):
     @property
     def memory_groups(self) -> MemoryGroups:
         """U is the recurrence, W the input."""
-        layer = self.layer
-        biases = (f"bias_ih_l{layer}", f"bias_hh_l{layer}")
-        return whole(magnitude=(f"weight_hh_l{layer}",), input=(f"weight_ih_l{layer}",), rest=biases)
+        weight_ih, weight_hh, *biases = self.parameter_names(self.layer, bias=self.bias)
+        return whole(magnitude=(weight_hh,), input=(weight_ih,), rest=tuple(biases))

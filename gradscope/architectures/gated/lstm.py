@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gradscope.architectures.torch_cell import KeepingCell, gate_groups
@@ -65,18 +66,20 @@ class LSTM(KeepingCell):
         initializer: Initializer,
         *,
         layer: int = 0,
+        bias: bool = True,
         forget_bias: float = 0.0,
         chrono: int = 0,
     ) -> None:
-        super().__init__(input_size, hidden_size, initializer, layer=layer)
+        super().__init__(input_size, hidden_size, initializer, layer=layer, bias=bias)
         if chrono == 1:
             raise UsageError(f"lstm: chrono={chrono} should be the longest memory in steps, at least 2, or 0 for none.")
-        bias, second_bias = self.named("bias_ih").detach(), self.named("bias_hh").detach()
         if chrono:
             forget = torch.log(1 + initializer.unit_uniform(hidden_size) * (chrono - 2))
-            bias.copy_(torch.cat([-forget, forget, torch.zeros(2 * hidden_size, dtype=bias.dtype)]))
-            second_bias.zero_()
-        bias[hidden_size : 2 * hidden_size] += forget_bias
+            first = self.named("bias_ih").detach()
+            first.copy_(torch.cat([-forget, forget, torch.zeros(2 * hidden_size, dtype=first.dtype)]))
+            self.named("bias_hh").detach().zero_()
+        if forget_bias:
+            self.named("bias_ih").detach()[self._rows] += forget_bias
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -92,10 +95,10 @@ class LSTM(KeepingCell):
         h_before = torch.cat([s["h"].unsqueeze(0), h[:-1]])
         c, before = torch.empty_like(h), s["c"]
         rows = 3 * self.hidden_size  # i, f and g: c does not need o
-        weight, bias = self.named("weight_hh")[:rows].t(), self.named("bias_hh")[:rows]
+        weight, bias = self.named("weight_hh")[:rows], self.named("bias_hh")[:rows] if self.bias else None
         for some in range(0, len(h), GATE_STEPS):
             here = slice(some, some + GATE_STEPS)
-            z = torch.addmm(bias, h_before[here].flatten(0, 1), weight).unflatten(0, (-1, len(before)))
+            z = F.linear(h_before[here].flatten(0, 1), weight, bias).unflatten(0, (-1, len(before)))
             i, f, g = z.add_(u["a"][here, :, :rows]).chunk(3, dim=-1)
             written = torch.sigmoid(i).mul_((2 * torch.sigmoid(2 * g)).sub_(1))
             for now, forget, write in zip(

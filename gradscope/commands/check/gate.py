@@ -119,7 +119,7 @@ def recurrence_statistics(
     asked = [name for name in ("exponent", "radius", "sensitivity") if name in gate]
     if asked and not model.state_size:
         raise UsageError(
-            f"{type(model).__name__} has no recurrent state, so no {' and no '.join(asked)}; take that out of its gate."
+            f"{model.called} has no recurrent state, so no {' and no '.join(asked)}; take that out of its gate."
         )
     found: dict[StatisticName, SeedValues] = {}
     if "exponent" in gate:
@@ -168,9 +168,7 @@ def _slope(by_step: Array) -> float:
 def _sensitivity(model: Model, inputs: Callable[[int], Tensor], seed: int) -> dict[StatisticName, SeedValues]:
     """Exponent of E‖∂s_T/∂θ‖² in 1 − |λ| for every group of parameters."""
     if not model.has_memory_dial:
-        raise UsageError(
-            f"{type(model).__name__} has no memory dial, so no sensitivity over λ; take that out of its gate."
-        )
+        raise UsageError(f"{model.called} has no memory dial, so no sensitivity over λ; take that out of its gate.")
     achieved, powers = [], []
     for modulus in MODULI:
         dialled = copy.deepcopy(model)

@@ -16,7 +16,7 @@ from gradscope.commands.check.own_model import own_model
 from gradscope.commands.check.settings import CASE
 from gradscope.commands.check.subject import Subject, measure_subject
 from gradscope.errors import GradscopeError, UsageError
-from gradscope.own.custom import load_class
+from gradscope.own.import_class import load_class
 from gradscope.running.defaults import INPUT_KIND
 from gradscope.running.definitions import InputDefinition
 from gradscope.running.setting import read_settings

@@ -17,7 +17,7 @@ from gradscope.commands.check.measure import measure_cases
 from gradscope.commands.check.measured_case import FailedCase, plain_case
 from gradscope.commands.check.worktree import is_source, own_gradscope
 from gradscope.errors import UsageError
-from gradscope.own.custom import load_class
+from gradscope.own.import_class import load_class
 
 FILE = Path("gradscope.toml")  # what messages about a table call its file
 

@@ -9,12 +9,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from gradscope.architectures.build import build
 from gradscope.contract.model import Model
 from gradscope.errors import UsageError
-from gradscope.own.custom import as_model, seeded_generators
-
-TORCH_RECURRENCES: dict[type[nn.RNNBase], str] = {nn.RNN: "rnn", nn.LSTM: "lstm", nn.GRU: "gru"}
+from gradscope.own.as_model import as_model, stated_input_size
+from gradscope.own.seeded_generators import seeded_generators
 
 
 def own_model(given: nn.Module | Callable[[int], nn.Module], seed: int, input_size: int | None) -> Model:
@@ -31,17 +29,12 @@ def own_model(given: nn.Module | Callable[[int], nn.Module], seed: int, input_si
     """
     module = _copied(given) if isinstance(given, nn.Module) else _made(given, seed)
     module = module.to(device="cpu", dtype=torch.float64)
-    size = getattr(module, "input_size", None) if input_size is None else input_size
-    if not isinstance(size, int):
+    size = stated_input_size(module) if input_size is None else input_size
+    if size is None:
         raise UsageError(
             f"{type(module).__name__} has no attribute input_size; say input_size=… so that inputs can be drawn for it."
         )
-    recurrence = _torch_recurrence(module)
-    if recurrence is not None:
-        return recurrence
-    if isinstance(module, nn.RNNBase):
-        module.batch_first = True  # the copy's: inputs are drawn as (batch, length, features)
-    return as_model(module, input_size=size).to(device="cpu", dtype=torch.float64)
+    return as_model(module, input_size=size)
 
 
 def _copied(module: nn.Module) -> nn.Module:
@@ -73,18 +66,3 @@ def _takes(make: Callable[..., object], *arguments: object) -> bool:
     except ValueError:
         return True
     return True
-
-
-def _torch_recurrence(module: nn.Module) -> Model | None:
-    """An RNN, LSTM or GRU of torch as the architecture of the same equations, measured at its states."""
-    name = TORCH_RECURRENCES.get(type(module))  # type: ignore[arg-type]
-    if name is None or not isinstance(module, nn.RNNBase):
-        return None
-    dropout = module.training and module.dropout > 0 and module.num_layers > 1
-    if not module.bias or module.bidirectional or module.proj_size or dropout:
-        return None
-    options = {"nonlinearity": module.nonlinearity} if isinstance(module, nn.RNN) else {}
-    sizes = {"input_size": module.input_size, "hidden_size": module.hidden_size, "num_layers": module.num_layers}
-    model = build(name, **sizes, dtype=torch.float64, **options)  # type: ignore[arg-type]
-    model.load_state_dict(module.state_dict())
-    return model

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
+from gradscope.contract.unchanged import unchanged
 from gradscope.errors import UsageError
 
 NAMES = ("h", "c")  # of a state's first tensors; further ones are state_2, state_3, …
@@ -45,7 +46,7 @@ class CellAdapter(Recurrence):
 
     def __init__(self, cell: nn.Module, input_size: int, hidden_size: int, reference: str) -> None:
         super().__init__()
-        self.cell, self.input_size, self.output_size = cell, input_size, hidden_size
+        self.cell, self.input_size, self.output_size, self._reference = cell, input_size, hidden_size, reference
         count = _count_state(cell, input_size, hidden_size, reference)
         self._single = count == 0
         names = [*NAMES, *(f"state_{index}" for index in range(2, max(count, 2)))][: max(count, 1)]
@@ -57,6 +58,11 @@ class CellAdapter(Recurrence):
         if self._single:
             return {names[0]: self.cell(u["x"], s[names[0]])}
         return dict(zip(names, self.cell(u["x"], tuple(s[name] for name in names)), strict=True))
+
+    @property
+    def called(self) -> str:
+        """The user's class."""
+        return self._reference
 
     @property
     def recurrent_parameters(self) -> tuple[str, ...]:
@@ -74,7 +80,7 @@ def _count_state(cell: nn.Module, input_size: int, hidden_size: int, reference: 
     came_back: list[str] = []
     for count in (0, 2, 1, 3, 4):
         state: Any = tuple(h for _ in range(count)) if count else h
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), unchanged(cell):
             try:
                 returned = cell(x, state)
             except Exception as error:  # another convention may fail in any way
@@ -87,5 +93,6 @@ def _count_state(cell: nn.Module, input_size: int, hidden_size: int, reference: 
         came_back.append(", ".join(str(tuple(v.shape)) if isinstance(v, Tensor) else type(v).__name__ for v in tensors))
     raise UsageError(
         f"{reference} should be called as cell(x, h) -> h' or cell(x, (h, c)) -> (h', c') with x {tuple(x.shape)} and "
-        f"states {tuple(h.shape)}; with one state it gave {came_back[0]}, with two {came_back[1]}."
+        f"states {tuple(h.shape)}; with one state it gave {came_back[0]}, with two {came_back[1]}; "
+        "where its state has another width, say hidden_size."
     )

@@ -1,0 +1,493 @@
+"""A module of torch is measured as it is: its own parameters, its own gradients, and no trace of it afterwards."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import gradscope
+from gradscope.numerics.random_streams import random_stream
+from tests.models import inputs
+from tests.tolerances import DECADES, RELATIVE
+
+INPUT, HIDDEN, LENGTH, BATCH = 3, 4, 9, 2
+TOLERANCE = DECADES[torch.float64]
+
+
+class Blend(nn.Module):
+    """A cell of one's own that computes its recurrence by another class of one's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.input_size, self.hidden_size = INPUT, HIDDEN
+        self.inside = Recurrent()
+
+    def forward(self, x, h):
+        return 0.5 * h + 0.5 * self.inside(x, h)
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.from_input, self.from_state = nn.Linear(INPUT, HIDDEN), nn.Linear(HIDDEN, HIDDEN)
+
+    def forward(self, x, h):
+        return torch.tanh(self.from_input(x) + self.from_state(h))
+
+
+class Blended(nn.Module):
+    """A sequence module of one's own around that cell; its second output is not asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.map, self.norm = Blend(), nn.Linear(HIDDEN, HIDDEN), nn.BatchNorm1d(HIDDEN)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        torch.rand(1)  # a draw that changes no answer
+        h, outputs = x.new_zeros(len(x), HIDDEN), []
+        for x_t in x.unbind(1):
+            h = self.cell(x_t, h)
+            outputs.append(self.norm(h))
+        return self.map(torch.stack(outputs, dim=1)), h
+
+
+class Sum(nn.Module):
+    def forward(self, x):
+        return x.cumsum(1)
+
+
+def active(module):
+    """A relu network whose units are all in use, so that no determinant is zero."""
+    with torch.no_grad():
+        module.bias_ih_l0.fill_(3.0)
+    return module
+
+
+RECURRENT = {
+    "LSTM": lambda: nn.LSTM(INPUT, HIDDEN, 2),
+    "GRU": lambda: nn.GRU(INPUT, HIDDEN, batch_first=True),
+    "relu": lambda: active(nn.RNN(INPUT, HIDDEN, nonlinearity="relu")),
+    "LSTM without bias": lambda: nn.LSTM(INPUT, HIDDEN, bias=False, batch_first=True),
+    "GRU without bias": lambda: nn.GRU(INPUT, HIDDEN, 2, bias=False),
+    "RNN without bias": lambda: nn.RNN(INPUT, HIDDEN, bias=False),
+    "evaluated": lambda: nn.LSTM(INPUT, HIDDEN, 2, dropout=0.5).eval(),
+    "LSTMCell": lambda: nn.LSTMCell(INPUT, HIDDEN),
+    "GRUCell": lambda: nn.GRUCell(INPUT, HIDDEN, bias=False),
+    "RNNCell": lambda: nn.RNNCell(INPUT, HIDDEN),
+    "own cell": Blend,
+}
+SEQUENCES = {
+    "own": lambda: Blended().eval(),
+    "Sequential": lambda: nn.Sequential(nn.Linear(INPUT, 5), Sum(), nn.Tanh(), nn.Linear(5, HIDDEN)),
+}
+RECURRENT_MEASUREMENTS = {
+    "jacobian_spectrum": gradscope.jacobian_spectrum,
+    "lyapunov_exponents": lambda module, x: gradscope.lyapunov_exponents(module, x, warm_up=0),
+    "jacobian_products": gradscope.jacobian_products,
+    "memory_sensitivity": gradscope.memory_sensitivity,
+    "state_jacobian": lambda module, x: gradscope.state_jacobian(module, x, step=2),
+    "linearize": gradscope.linearize,
+}
+MEASUREMENTS = {
+    "gradient_norms": gradscope.gradient_norms,
+    "temporal_jacobian": gradscope.temporal_jacobian,
+    **RECURRENT_MEASUREMENTS,
+}
+
+
+def made(make, seed=0):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make().double()
+
+
+def x_of(length=LENGTH, batch=BATCH):
+    return inputs(length=length, batch=batch, input_size=INPUT)
+
+
+def loss(y):
+    return (y[:, -1] * torch.arange(1.0, 1 + y.shape[-1])).sum(-1).sin() + y[:, 1].square().sum(-1)
+
+
+def layers_of(module):
+    return range(module.num_layers) if isinstance(module, nn.RNNBase) else [None]
+
+
+def step(module, layer, x, state):
+    """The new state of one layer, a dictionary, by the equations that torch's documentation gives."""
+    if isinstance(module, Blend):
+        return {"h": module(x, state["h"])}
+    suffix = "" if layer is None else f"_l{layer}"
+    w_ih, w_hh, b_ih, b_hh = (
+        getattr(module, f"{name}{suffix}", None) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    a, b = F.linear(x, w_ih, b_ih), F.linear(state["h"], w_hh, b_hh)
+    if isinstance(module, nn.LSTM | nn.LSTMCell):
+        i, f, g, o = (a + b).chunk(4, -1)
+        c = torch.sigmoid(f) * state["c"] + torch.sigmoid(i) * torch.tanh(g)
+        return {"h": torch.sigmoid(o) * torch.tanh(c), "c": c}
+    if isinstance(module, nn.GRU | nn.GRUCell):
+        (a_r, a_z, a_n), (b_r, b_z, b_n) = a.chunk(3, -1), b.chunk(3, -1)
+        z = torch.sigmoid(a_z + b_z)
+        return {"h": (1 - z) * torch.tanh(a_n + torch.sigmoid(a_r + b_r) * b_n) + z * state["h"]}
+    return {"h": torch.relu(a + b) if module.nonlinearity == "relu" else torch.tanh(a + b)}
+
+
+def zeros(module, batch):
+    names = ("h", "c") if isinstance(module, nn.LSTM | nn.LSTMCell) else ("h",)
+    return [{name: torch.zeros(batch, HIDDEN, dtype=torch.float64) for name in names} for _ in layers_of(module)]
+
+
+def advance(module, x_t, states):
+    """One step of all layers."""
+    after = []
+    for layer, state in zip(layers_of(module), states, strict=True):
+        after.append(step(module, layer, x_t, state))
+        x_t = after[-1]["h"]
+    return after
+
+
+def unrolled(module, x):
+    """Outputs, and the states of every step, each a list of dictionaries."""
+    states, history = zeros(module, len(x)), []
+    for x_t in x.unbind(1):
+        states = advance(module, x_t, states)
+        history.append(states)
+    return torch.stack([states[-1]["h"] for states in history], dim=1), history
+
+
+def outputs_of(module, x):
+    """The module's own outputs, whatever it wants its input to look like."""
+    if isinstance(module, nn.RNNBase) and not module.batch_first:
+        return module(x.transpose(0, 1))[0].transpose(0, 1)
+    if isinstance(module, nn.RNNBase | Blended):
+        return module(x)[0]
+    return module(x) if isinstance(module, nn.Sequential) else unrolled(module, x)[0]
+
+
+def name_of(module, block, layer):
+    return f"{block}_l{layer}" if isinstance(module, nn.RNNBase) and module.num_layers > 1 else block
+
+
+def vectors(states):
+    return torch.cat([value for state in states for value in state.values()], dim=-1)
+
+
+def jacobians(module, x):
+    """J_t of every step by autograd, ``(length, batch, n, n)``."""
+    found = []
+    _, history = unrolled(module, x)
+    before = [zeros(module, len(x)), *history[:-1]]
+    for x_t, states in zip(x.unbind(1), before, strict=True):
+        blocks = [len(state) for state in states]
+
+        def one(vector, x_row, blocks=blocks, states=states):
+            parts = iter(vector.unsqueeze(0).split(HIDDEN, -1))
+            given = [{name: next(parts) for name in state} for state in states]
+            return vectors(advance(module, x_row.unsqueeze(0), given))[0]
+
+        rows = zip(vectors(states).detach(), x_t, strict=True)
+        found.append(torch.stack([torch.autograd.functional.jacobian(lambda s, r=r: one(s, r), v) for v, r in rows]))
+    return torch.stack(found)
+
+
+def assert_decades(mine, values):
+    torch.testing.assert_close(mine, torch.log10(values.detach()), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("make", RECURRENT.values(), ids=RECURRENT)
+def test_gradients_of_a_recurrence_are_those_of_autograd(make):
+    module, x = made(make), x_of()
+    mine = gradscope.gradient_norms(module, x, loss=loss)
+    assert mine.lengths == (LENGTH,)
+
+    leaf = x.clone().requires_grad_()
+    y, history = unrolled(module, leaf)
+    torch.testing.assert_close(y, outputs_of(module, x), rtol=1e-12, atol=1e-14)
+    nodes = [value for states in history for state in states for value in state.values()]
+    for node in nodes:
+        node.retain_grad()
+    loss(y).sum().backward()
+    names = {"x", "<state>"}
+    for layer, state in enumerate(history[0]):
+        for block in state:
+            name = name_of(module, block, layer)
+            names.add(name)
+            grads = torch.stack([states[layer][block].grad for states in history], dim=1)
+            assert_decades(mine.log10_norm[name][0], grads.norm(dim=-1))
+    assert set(mine.log10_norm) == names
+    assert_decades(mine.log10_norm["x"][0], leaf.grad.norm(dim=-1))
+
+
+@pytest.mark.parametrize("make", [*RECURRENT.values(), *SEQUENCES.values()], ids=[*RECURRENT, *SEQUENCES])
+def test_gradients_of_inputs_and_weights_are_those_of_the_module_itself(make):
+    module, x = made(make), x_of()
+    mine = gradscope.gradient_norms(module, x, lengths=[5, LENGTH], loss=loss)
+    for index, length in enumerate((5, LENGTH)):
+        leaf = x[:, :length].clone().requires_grad_()
+        (grad,) = torch.autograd.grad(loss(outputs_of(module, leaf)).sum(), leaf)
+        assert_decades(mine.log10_norm["x"][index, :, :length], grad.norm(dim=-1))
+    own = dict(module.named_parameters())
+    prefix = "" if isinstance(module, nn.RNNBase) else "cell." if make in RECURRENT.values() else "module."
+    assert set(mine.log10_weight_gradient_norm) == {prefix + name for name in own}
+    for sample in range(BATCH):
+        grads = torch.autograd.grad(loss(outputs_of(module, x[sample : sample + 1])).sum(), list(own.values()))
+        for name, grad in zip(own, grads, strict=True):
+            assert_decades(mine.log10_weight_gradient_norm[prefix + name][1, sample], grad.norm())
+
+
+@pytest.mark.parametrize("make", RECURRENT.values(), ids=RECURRENT)
+def test_jacobians_are_those_of_autograd(make):
+    module, x = made(make), x_of()
+    expected = jacobians(module, x)
+    torch.testing.assert_close(gradscope.state_jacobian(module, x, step=4), expected[3], rtol=1e-10, atol=1e-13)
+    linearization = gradscope.linearize(module, x)
+    torch.testing.assert_close(linearization.coupled[0].matrix(LENGTH), expected[-1], rtol=1e-10, atol=1e-13)
+    spectrum = gradscope.jacobian_spectrum(module, x, steps=[1, LENGTH])
+    for index, t in enumerate((0, LENGTH - 1)):
+        radius = torch.linalg.eigvals(expected[t]).abs().amax(-1)
+        torch.testing.assert_close(spectrum.spectral_radius[:, index], radius, rtol=1e-9, atol=0)
+        values = torch.linalg.svdvals(expected[t])
+        torch.testing.assert_close(spectrum.singular_values[:, index], values, rtol=1e-9, atol=1e-12)
+    product = torch.eye(expected.shape[-1], dtype=torch.float64).expand(BATCH, -1, -1)
+    products = gradscope.jacobian_products(module, x)
+    for lag in range(1, LENGTH + 1):
+        product = product @ expected[LENGTH - lag]
+        assert_decades(products.log10_largest_singular_value[:, lag - 1], torch.linalg.matrix_norm(product, 2))
+    exponents = gradscope.lyapunov_exponents(module, x, warm_up=0).exponents_nats_per_step
+    volume = torch.linalg.det(expected).abs().log().mean(0)
+    torch.testing.assert_close(exponents.sum(-1), volume, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("make", [*RECURRENT.values(), *SEQUENCES.values()], ids=[*RECURRENT, *SEQUENCES])
+def test_the_temporal_jacobian_is_that_of_the_module_itself(make):
+    module, x = made(make), x_of()
+    mine = gradscope.temporal_jacobian(module, x)
+    leaf = x.clone().requires_grad_()
+    last = outputs_of(module, leaf)[:, -1]
+    rows = [torch.autograd.grad(last[:, k].sum(), leaf, retain_graph=True)[0] for k in range(last.shape[-1])]
+    blocks = torch.stack(rows, dim=2).flip(1)  # (batch, lag, output, input)
+    assert_decades(mine.log10_frobenius_norm, torch.linalg.matrix_norm(blocks))
+    values = torch.linalg.svdvals(blocks)
+    torch.testing.assert_close(10.0**mine.log10_singular_values, values, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", RECURRENT.values(), ids=RECURRENT)
+def test_sensitivity_is_the_squared_gradient_of_the_modules_weights(make):
+    module, x = made(make), x_of()
+    mine = gradscope.memory_sensitivity(module, x, seed=3)
+    y, history = unrolled(module, x)
+    target = torch.from_numpy(random_stream("targets", 3).standard_normal((BATCH, HIDDEN)))
+    for sample in range(BATCH):
+        value = (outputs_of(module, x[sample : sample + 1])[0, -1] - target[sample]).square().sum() / 2
+        grads = torch.autograd.grad(value, list(module.parameters()))
+        expected = sum(grad.square().sum() for grad in grads)
+        power = sum(group[sample] for group in mine.loss_gradient_power.values())
+        torch.testing.assert_close(power, expected, rtol=RELATIVE[torch.float64], atol=0)
+    assert "magnitude" in mine.dh_domega_power or not isinstance(module, nn.RNNBase)
+    assert all((power > 0).all() for power in mine.dh_domega_power.values())
+    assert mine.dh_domega_power
+    probed = y[:, -1] if len(history[-1]) > 1 else vectors(history[-1])
+    torch.testing.assert_close(mine.state_power, probed.square().mean(-1).detach(), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("make", SEQUENCES.values(), ids=SEQUENCES)
+@pytest.mark.parametrize("measure", RECURRENT_MEASUREMENTS.values(), ids=RECURRENT_MEASUREMENTS)
+def test_a_sequence_module_says_that_it_has_no_recurrent_state(make, measure):
+    module = made(make)
+    name = type(module).__name__
+    with pytest.raises(gradscope.NoRecurrentState, match=f"{name} has no recurrent state.*the temporal Jacobian"):
+        measure(module, x_of())
+
+
+@pytest.mark.parametrize("make", RECURRENT.values(), ids=RECURRENT)
+def test_weights_are_shared_and_not_copied(make):
+    module, x = made(make), x_of()
+    model = gradscope.as_model(module)
+    prefix = "" if isinstance(module, nn.RNNBase) else "cell."
+    own = dict(module.named_parameters())
+    assert {name for name, _ in model.named_parameters()} == {prefix + name for name in own}
+    assert all(model.get_parameter(prefix + name) is value for name, value in own.items())
+    assert model.parameters_stored == sum(value.numel() for value in own.values())
+    before = gradscope.gradient_norms(model, x, loss=loss).log10_norm["x"]
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    loss(outputs_of(module, x)).sum().backward()
+    optimizer.step()
+    after = gradscope.gradient_norms(model, x, loss=loss).log10_norm["x"]
+    assert (after - before).abs().max() > 1e-4
+    assert torch.equal(after, gradscope.gradient_norms(module, x, loss=loss).log10_norm["x"])
+    model.float()
+    assert all(model.get_parameter(prefix + name) is value for name, value in module.named_parameters())
+    assert all(value.dtype == torch.float32 for value in module.parameters())
+
+
+@pytest.mark.parametrize("measure", MEASUREMENTS.values(), ids=MEASUREMENTS)
+@pytest.mark.parametrize("make", [*RECURRENT.values(), *SEQUENCES.values()], ids=[*RECURRENT, *SEQUENCES])
+def test_a_module_is_left_as_it_was(make, measure):
+    module, x = made(make), x_of()
+    first, *rest = module.parameters()
+    first.requires_grad_(False)
+    rest[0].grad = torch.ones_like(rest[0])
+    handle = module.register_forward_hook(lambda *_: None)
+
+    def seen():
+        return {
+            "state": {name: value.clone() for name, value in module.state_dict().items()},
+            "versions": [value._version for value in (*module.parameters(), *module.buffers())],
+            "objects": [id(value) for value in (*module.parameters(), *module.buffers())],
+            "requires_grad": [value.requires_grad for value in module.parameters()],
+            "grad": [None if value.grad is None else value.grad.clone() for value in module.parameters()],
+            "modes": [inner.training for inner in module.modules()],
+            "hooks": [list(inner._forward_hooks) for inner in module.modules()],
+            "batch_first": getattr(module, "batch_first", None),
+            "names": sorted(vars(module)),
+            "random": torch.get_rng_state().tolist(),
+        }
+
+    before = seen()
+    versions_count = not any(True for _ in module.buffers())  # a buffer that is put back has another version
+    try:
+        measure(module, x)
+    except gradscope.NoRecurrentState:
+        assert make in SEQUENCES.values()
+    after = seen()
+    assert list(before["hooks"][0]) == [handle.id]
+    for key, value in before.items():
+        if key != "versions" or versions_count:
+            torch.testing.assert_close(after[key], value, rtol=0, atol=0) if key in ("state", "grad") else None
+            assert str(after[key]) == str(value), key
+
+
+def test_one_that_is_in_training_mode_with_batch_norm_keeps_its_running_means():
+    module = made(Blended)
+    before = copy.deepcopy(module.state_dict())
+    gradscope.as_model(module, input_size=INPUT)
+    with pytest.raises(gradscope.Unmeasurable, match="batch norm in training mode"):
+        gradscope.gradient_norms(module, x_of())
+    torch.testing.assert_close(dict(module.state_dict()), dict(before), rtol=0, atol=0)
+
+
+def test_a_bias_that_there_is_not_is_no_parameter():
+    module = made(lambda: nn.LSTM(INPUT, HIDDEN, bias=False))
+    model = gradscope.as_model(module)
+    assert model.parameters_counted == model.parameters_stored == 4 * HIDDEN * (INPUT + HIDDEN)
+    assert set(model.memory_groups) == set(model.symmetry.parameters) == {"weight_ih_l0", "weight_hh_l0"}
+    assert not model.has_memory_dial
+    assert gradscope.as_model(made(lambda: nn.LSTM(INPUT, HIDDEN))).has_memory_dial
+
+
+def test_no_random_number_is_drawn_for_shared_weights(monkeypatch):
+    module = made(RECURRENT["LSTM"])
+    monkeypatch.setattr("gradscope.contract.initializer.random_stream", None)
+    monkeypatch.setattr(torch.nn.init, "uniform_", None)
+    assert gradscope.as_model(module).layers[1].weight_hh_l1 is module.weight_hh_l1
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("change", ["weight norm", "tied"])
+def test_one_whose_weights_are_not_its_own_is_measured_at_its_inputs(change, batch_first):
+    module, x = made(lambda: nn.GRU(INPUT, HIDDEN, 2, batch_first=batch_first)), x_of()
+    if change == "weight norm":
+        torch.nn.utils.parametrizations.weight_norm(module, "weight_hh_l0")
+    else:
+        module.weight_hh_l1 = module.weight_hh_l0
+    mine = gradscope.gradient_norms(module, x, loss=loss)
+    assert set(mine.log10_norm) == {"x"}
+    leaf = x.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(loss(outputs_of(module, leaf)).sum(), leaf)
+    assert_decades(mine.log10_norm["x"][0], grad.norm(dim=-1))
+
+
+def test_a_model_is_itself_and_inner_modules_are_nodes():
+    model = gradscope.build("lru", input_size=INPUT, hidden_size=HIDDEN)
+    assert gradscope.as_model(model) is model
+    module = made(SEQUENCES["Sequential"])
+    at = gradscope.as_model(module, input_size=INPUT, at="0+2")
+    assert set(gradscope.gradient_norms(at, x_of()).log10_norm) == {"0", "2", "x"}
+    wide = made(lambda: Recurrent())
+    assert gradscope.as_model(wide, input_size=INPUT, hidden_size=HIDDEN).state_size == HIDDEN
+
+
+class TimeFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.LSTM(INPUT, HIDDEN)
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+class BothWays(nn.Module):
+    """A layer norm hides a change that is the same for all features."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(INPUT)
+
+    def forward(self, x):
+        y = self.norm(x)
+        return y + y.mean(1, keepdim=True)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda: nn.LSTM(INPUT, HIDDEN, bidirectional=True),
+            gradscope.Unmeasurable,
+            "bidirectional LSTM reads the",
+        ),
+        (lambda: nn.LSTM(INPUT, HIDDEN, proj_size=2), gradscope.Unmeasurable, r"projected state of LSTM \(proj_size=2"),
+        (lambda: nn.GRU(INPUT, HIDDEN, 2, dropout=0.1), gradscope.Unmeasurable, "dropout in training mode, GRU,"),
+        (TimeFirst, gradscope.Unmeasurable, r"depends on the rest of the batch.*build it with batch_first=True"),
+        (BothWays, gradscope.Unmeasurable, "not causal"),
+        (lambda: nn.LSTM(INPUT + 1, HIDDEN), gradscope.UsageError, "The model reads 4 features, but the inputs have 3"),
+        (lambda: nn.Linear(INPUT + 1, HIDDEN), gradscope.UsageError, r"Linear should map \(batch, length, input_size"),
+        (Recurrent, gradscope.UsageError, "where its state has another width, say hidden_size"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_with_a_sentence(make, error, message, batch):
+    with pytest.raises(error, match=message):
+        gradscope.gradient_norms(made(make), x_of(batch=batch))
+
+
+@pytest.mark.parametrize("measure", MEASUREMENTS.values(), ids=MEASUREMENTS)
+def test_what_is_no_module_is_refused_by_every_measurement(measure):
+    for given, name in ((nn.LSTM, "the class LSTM"), ("lstm", "str"), (torch.tanh, "builtin_function_or_method")):
+        with pytest.raises(gradscope.UsageError, match=f"should be given to be measured, but it was {name}"):
+            measure(given, x_of())
+
+
+def test_other_refusals():
+    with pytest.raises(gradscope.UsageError, match="Sequential has no attribute input_size; say input_size=… of"):
+        gradscope.as_model(nn.Sequential(nn.Linear(INPUT, HIDDEN)))
+    for module in (nn.LSTM(INPUT, HIDDEN), nn.LSTMCell(INPUT, HIDDEN)):
+        with pytest.raises(gradscope.UsageError, match="at= names inner modules of a sequence module"):
+            gradscope.as_model(module, at="0")
+    with pytest.raises(gradscope.Unmeasurable, match=r"in bfloat16; .* copy.deepcopy\(model\).float\(\)"):
+        gradscope.gradient_norms(nn.LSTM(INPUT, HIDDEN).bfloat16(), x_of())
+    with pytest.raises(gradscope.UsageError, match=r"Inputs should be \(batch, length, input_size\)"):
+        gradscope.gradient_norms("lstm", torch.zeros(3, 4))
+
+
+@pytest.mark.parametrize("kind", ["GPT2", "Mamba"])
+def test_a_model_of_hugging_face_is_measured_at_its_embeddings(kind):
+    transformers = pytest.importorskip("transformers")
+    sizes = {
+        "GPT2": {"n_embd": 8, "n_layer": 2, "n_head": 2, "vocab_size": 11, "bos_token_id": 0, "eos_token_id": 0},
+        "Mamba": {"hidden_size": 8, "num_hidden_layers": 2, "state_size": 4, "vocab_size": 11},
+    }
+    config = getattr(transformers, f"{kind}Config")(**sizes[kind])
+    module = made(lambda: getattr(transformers, f"{kind}Model")(config).eval())
+    assert gradscope.as_model(module).input_size == 8
+    x = inputs(length=LENGTH, batch=BATCH, input_size=8)
+    mine = gradscope.gradient_norms(module, x, loss=loss)
+    leaf = x.clone().requires_grad_()
+    y = module(inputs_embeds=leaf).last_hidden_state
+    (grad,) = torch.autograd.grad(loss(y).sum(), leaf)
+    assert_decades(mine.log10_norm["x"][0], grad.norm(dim=-1))
