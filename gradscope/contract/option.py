@@ -59,3 +59,12 @@ class Option:
         if isinstance(self.default, int):
             return int(number) if number == int(number) else None
         return number
+
+
+def show_value(value: OptionValue) -> str:
+    """An option's value as one would type it: ``1`` for 1.0, ``true`` for True."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)

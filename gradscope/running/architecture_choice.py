@@ -10,7 +10,7 @@ from typing import get_args
 
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.architectures.spec import Family
-from gradscope.contract.option import OptionValue
+from gradscope.contract.option import OptionValue, show_value
 from gradscope.errors import UnknownName, UsageError
 
 FAMILIES: tuple[str, ...] = get_args(Family)
@@ -128,12 +128,3 @@ def _typed(name: str, given: Mapping[str, OptionValue]) -> dict[str, OptionValue
         return dict(given)
     values = ARCHITECTURES[name].parse_options(name, given)
     return {key: values[key] for key in given}
-
-
-def show_value(value: OptionValue) -> str:
-    """An option's value as one would type it: ``1`` for 1.0, ``true`` for True."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
-        return str(int(value))
-    return str(value)

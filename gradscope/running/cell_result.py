@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GRADIENT_COLUMNS = (
     "arch",
@@ -212,6 +215,12 @@ def append_row(table: Table, row: dict[str, Any]) -> None:
     """A row at the end; it has every column of the table."""
     for column, values in table.items():
         values.append(row[column])
+
+
+def append_frame(table: Table, frame: pd.DataFrame, **same: Any) -> None:
+    """The rows of a result's table at the end, with columns that have one value in all of them."""
+    for column, values in table.items():
+        values += [same[column]] * len(frame) if column in same else frame[column].tolist()
 
 
 def blank_tables(command: str) -> dict[str, Table]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradscope.contract.option import OptionValue
+from gradscope.contract.option import OptionValue, show_value
 from gradscope.errors import UnknownName, UsageError
 from gradscope.inputs.catalogue import INPUTS
-from gradscope.running.architecture_choice import show_value
 
 
 @dataclass(frozen=True)

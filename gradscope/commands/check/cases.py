@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gradscope.contract.option import show_value
 from gradscope.errors import UnknownName, UsageError
 from gradscope.inputs.catalogue import INPUTS
-from gradscope.running.architecture_choice import ArchitectureChoice, show_value
+from gradscope.running.architecture_choice import ArchitectureChoice
 from gradscope.running.configuration import read_settings
 from gradscope.running.input_choice import InputChoice
 from gradscope.running.settings import CASE, shown_name

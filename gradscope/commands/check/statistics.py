@@ -15,7 +15,7 @@ from gradscope.contract.model import Model
 from gradscope.measurements.gradient_norms import gradient_norms
 from gradscope.measurements.gradient_result import GradientNorms
 from gradscope.measurements.losses import Loss
-from gradscope.measurements.summary import decades_per_step
+from gradscope.numerics.decay import decades_per_step
 
 KNOTS = 16  # steps of each length at which a norm is kept
 SHORTEST_SLOPE = 3  # a slope over lags from 1 on needs two of them

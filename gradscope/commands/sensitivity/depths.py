@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-import torch
+import pandas as pd
 
 from gradscope.experiments.depth import SignalPropagation, signal_propagation
 from gradscope.running.cell import DepthCell
-from gradscope.running.cell_result import CellResult, append_row, blank_tables
+from gradscope.running.cell_result import CellResult, append_frame, blank_tables
 from gradscope.running.materials import DTYPES, cell_input
 
 
@@ -22,27 +21,7 @@ def measure_depth(cell: DepthCell, model: None) -> CellResult:
         results = [_propagation(cell, modulus, seed) for seed in cell.seeds]
         if any(result.status != "ok" for result in results):
             overflowed.append(f"{modulus:.6g}")
-        powers = {("state", "state_power"): [result.state_power for result in results]}
-        for group in results[0].gradient_power:
-            powers[group, "loss_gradient_power"] = [result.gradient_power[group] for result in results]
-        for (group, quantity), by_seed in powers.items():
-            values = torch.stack(by_seed).numpy()
-            error = (
-                values.std(axis=0, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else np.full(cell.depth, np.nan)
-            )
-            for layer in range(cell.depth):
-                row = {
-                    "recurrence": cell.architecture,
-                    "input": cell.input_label,
-                    "lambda_modulus": modulus,
-                    "length": cell.lengths[0],
-                    "layer": layer,
-                    "group": group,
-                    "quantity": quantity,
-                    "measured": float(values[:, layer].mean()),
-                    "standard_error": float(error[layer]),
-                }
-                append_row(tables["depth"], row)
+        append_frame(tables["depth"], _over_seeds(results), input=cell.input_label, length=cell.lengths[0])
     failure = f"{cell.label} overflowed in {cell.dtype} at λ = {', '.join(overflowed)}." if overflowed else ""
     return CellResult(tables, [], (), failure)
 
@@ -52,3 +31,19 @@ def _propagation(cell: DepthCell, modulus: float, seed: int) -> SignalPropagatio
     return signal_propagation(
         cell.architecture, modulus, x, cell.depth, cell.hidden_size, seed, dtype=DTYPES[cell.dtype]
     )
+
+
+def _over_seeds(results: list[SignalPropagation]) -> pd.DataFrame:
+    """The rows of one seed with means over all and their standard errors."""
+    frame = results[0].to_dataframe()
+    by_seed = pd.concat([result.to_dataframe() for result in results])
+    means: list[float] = []
+    errors: list[float] = []
+    for _, rows in by_seed.groupby(["group", "quantity"], sort=False):
+        values = rows["measured"].to_numpy().reshape(len(results), -1)  # (seeds, layers)
+        means += [float(layer.mean()) for layer in values.T]
+        known = len(values) > 1
+        errors += (
+            (values.std(axis=0, ddof=1) / math.sqrt(len(values))).tolist() if known else [math.nan] * len(values.T)
+        )
+    return frame.assign(measured=means, standard_error=errors)
