@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gradscope.experiments.depth import signal_propagation
     from gradscope.experiments.teacher_student import teacher_student_hessian
     from gradscope.inputs.make import make_inputs
+    from gradscope.measurements.diagnose import Diagnosis, diagnose
     from gradscope.measurements.gradient_norms import gradient_norms
     from gradscope.measurements.gradient_result import GradientNorms
     from gradscope.measurements.jacobian_products import JacobianProducts, jacobian_products
@@ -46,6 +47,7 @@ _HOMES = {
     "Block": "gradscope.contract.recurrence",
     "BlockMatrix": "gradscope.contract.block_matrix",
     "ChainRecurrence": "gradscope.contract.chain",
+    "Diagnosis": "gradscope.measurements.diagnose",
     "DiagonalRecurrence": "gradscope.contract.diagonal",
     "GradientNorms": "gradscope.measurements.gradient_result",
     "GradscopeError": "gradscope.errors",
@@ -67,6 +69,7 @@ _HOMES = {
     "Unmeasurable": "gradscope.errors",
     "UsageError": "gradscope.errors",
     "build": "gradscope.architectures.build",
+    "diagnose": "gradscope.measurements.diagnose",
     "gradient_norms": "gradscope.measurements.gradient_norms",
     "jacobian_products": "gradscope.measurements.jacobian_products",
     "jacobian_spectrum": "gradscope.measurements.jacobian_spectrum",
@@ -84,6 +87,7 @@ __all__ = [
     "Block",
     "BlockMatrix",
     "ChainRecurrence",
+    "Diagnosis",
     "DiagonalRecurrence",
     "GradientNorms",
     "GradscopeError",
@@ -106,6 +110,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "build",
+    "diagnose",
     "gradient_norms",
     "jacobian_products",
     "jacobian_spectrum",

@@ -90,6 +90,7 @@ def test_sample_configurations_run(file, tmp_path):
         "gradscope.commands.spectrum.steps",
         "gradscope.inputs.make",
         "gradscope.numerics.power_law",
+        "gradscope.measurements.diagnose",
         "gradscope.measurements.gradient_norms",
         "gradscope.measurements.jacobian_products",
         "gradscope.measurements.jacobian_spectrum",

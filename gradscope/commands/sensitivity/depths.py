@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from gradscope.experiments.depth import SignalPropagation, signal_propagation
@@ -42,8 +43,6 @@ def _over_seeds(results: list[SignalPropagation]) -> pd.DataFrame:
     for _, rows in by_seed.groupby(["group", "quantity"], sort=False):
         values = rows["measured"].to_numpy().reshape(len(results), -1)  # (seeds, layers)
         means += [float(layer.mean()) for layer in values.T]
-        known = len(values) > 1
-        errors += (
-            (values.std(axis=0, ddof=1) / math.sqrt(len(values))).tolist() if known else [math.nan] * len(values.T)
-        )
+        deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
+        errors += (deviation / math.sqrt(len(values))).tolist()
     return frame.assign(measured=means, standard_error=errors)
