@@ -45,7 +45,8 @@ def test_it_is_the_row_of_the_command(name, options, num_layers, tmp_path):
     found = gradscope.diagnose(model, inputs(60, batch=3, input_size=2), LENGTHS)
     assert found.cells == dict(zip(table.headers, table.rows[0], strict=True))
     assert (found.verdict, found.advice) == (table.advice[0][1:] if table.advice else ("stable", ""))
-    assert (caption(table) in repr(found)) and ("try" in repr(found)) == bool(table.advice)
+    assert caption(table) in repr(found)
+    assert ("try" in repr(found)) == bool(table.advice)
     frame = found.to_dataframe()
     assert list(frame) == [column for column in SUMMARY_COLUMNS if column not in ("arch", "seed")]
     expected = summary.drop(columns=["arch", "seed"])
@@ -72,7 +73,7 @@ def test_the_headline_is_that_of_the_longest_length():
     assert found.log10_relative_norms[60] == pytest.approx(-59)
     assert found.decades_per_step == pytest.approx(-1)
     assert (found.horizon_steps, found.horizon_censored) == (2, False)
-    assert found.weight_gradient_horizon_steps == 1
+    assert found.weight_gradient_horizon_steps == found.longest.weight_gradient_horizon_steps <= 2
     assert found.float16_lost_steps_back < found.float32_lost_steps_back < 60
     assert found.verdict == "vanishing"
     assert repr(found) == repr(gradscope.diagnose(model, x, [2, 60]))
@@ -122,7 +123,7 @@ def test_notes_are_kept():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(UnknownName, match="component of RNN called 'c'"):
         gradscope.diagnose(small("rnn"), inputs(), component="c")
-    with pytest.raises(UsageError, match="the longest length is 8, but the inputs have only 7|The longest length is 8"):
+    with pytest.raises(UsageError, match="The longest length is 8, but the inputs have only 7"):
         gradscope.diagnose(small("rnn"), inputs(), [8])
     with pytest.raises(UsageError, match=r"\(batch, length, input_size\), but their shape is \(7,\)"):
         gradscope.diagnose(small("rnn"), torch.zeros(7))

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import gradscope
 from gradscope.errors import UnknownName
-from gradscope.measurements.description import MOST_LINES, Description, middle, number
+from gradscope.measurements.description import Description, middle, number
 from gradscope.measurements.summary import summarize
 from gradscope.running.cell_result import TABLES
 from tests.models import inputs, small
@@ -88,6 +88,7 @@ MEASURED = {
     "TeacherStudentHessian": teacher_student_hessian,
     "Diagnosis": diagnosis,
 }
+MOST_LINES = 15
 SIZES = ("small", "large", "non-finite")
 RUN_ONLY = {"arch", "seed"}
 FILES = {  # result and name of its table to command, file, and what one measurement does not know besides
@@ -280,9 +281,9 @@ def test_texts_are_escaped():
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", [name for name in MEASURED if name != "MemorySensitivity"])
 def test_pictures_are_drawn_and_no_window_opens(name, size):
-    figure = measured(name, size).plot(figsize=(3, 2.5))
+    figure = measured(name, size).plot(figsize=(9, 5.5))
     assert isinstance(figure, Figure)
-    assert figure.get_figheight() == 2.5
+    assert figure.get_figheight() == 5.5
     figure.savefig(io.BytesIO(), format="svg")
     assert plt.get_fignums() == []
 
@@ -339,9 +340,9 @@ def test_printing_needs_neither_pandas_nor_matplotlib():
 import sys, gradscope
 model = gradscope.build("rnn", input_size=2, hidden_size=3)
 x = gradscope.make_inputs("white", batch=2, length=60, input_size=2)
-for result in (gradscope.diagnose(model, x), gradscope.jacobian_spectrum(model, x), gradscope.jacobian_products(model, x),
-               gradscope.lyapunov_exponents(model, x), gradscope.memory_sensitivity(model, x),
-               gradscope.temporal_jacobian(model, x), gradscope.signal_propagation("lru", 0.9, x, depth=2)):
+measurements = ("diagnose", "jacobian_spectrum", "jacobian_products", "lyapunov_exponents", "memory_sensitivity")
+results = [getattr(gradscope, name)(model, x) for name in (*measurements, "temporal_jacobian")]
+for result in (*results, gradscope.signal_propagation("lru", 0.9, x, depth=2)):
     assert repr(result) and result._repr_html_()
 print(sorted({"pandas", "matplotlib", "typer", "rich"} & set(sys.modules)))
 """

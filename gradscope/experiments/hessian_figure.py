@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -44,13 +45,14 @@ def plot_curvature(
             label=label,
         )
         here = coordinates[(coordinates["student"] == student) & (coordinates["seed"] == seed)]
+        here = here[np.isfinite(here["adam_learning_rate"])]
         right.plot(
             here["hessian_diagonal"],
             here["adam_learning_rate"],
             color=look.colour,
             linestyle="",
             marker=look.marker,
-            label=student,
+            label=student if len(here) else f"{student} (not finite)",
         )
     _decorate(left, "Eigenvalues", "index", "eigenvalue")
     left.set_xscale("linear")
@@ -60,8 +62,9 @@ def plot_curvature(
 
 def _decorate(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    if any(np.size(line.get_xdata()) for line in axes.lines):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(visible=True, color="0.9", linewidth=0.6)
