@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gradscope.experiments.depth import signal_propagation
     from gradscope.experiments.teacher_student import teacher_student_hessian
     from gradscope.inputs.make import make_inputs
+    from gradscope.measurements.diagnose import Diagnosis, diagnose
     from gradscope.measurements.gradient_norms import gradient_norms
     from gradscope.measurements.gradient_result import GradientNorms
     from gradscope.measurements.jacobian_products import JacobianProducts, jacobian_products
@@ -47,6 +48,7 @@ _HOMES = {
     "Block": "gradscope.contract.recurrence",
     "BlockMatrix": "gradscope.contract.block_matrix",
     "ChainRecurrence": "gradscope.contract.chain",
+    "Diagnosis": "gradscope.measurements.diagnose",
     "DiagonalRecurrence": "gradscope.contract.diagonal",
     "GradientNorms": "gradscope.measurements.gradient_result",
     "GradscopeError": "gradscope.errors",
@@ -69,6 +71,7 @@ _HOMES = {
     "UsageError": "gradscope.errors",
     "as_model": "gradscope.own.as_model",
     "build": "gradscope.architectures.build",
+    "diagnose": "gradscope.measurements.diagnose",
     "gradient_norms": "gradscope.measurements.gradient_norms",
     "jacobian_products": "gradscope.measurements.jacobian_products",
     "jacobian_spectrum": "gradscope.measurements.jacobian_spectrum",
@@ -86,6 +89,7 @@ __all__ = [
     "Block",
     "BlockMatrix",
     "ChainRecurrence",
+    "Diagnosis",
     "DiagonalRecurrence",
     "GradientNorms",
     "GradscopeError",
@@ -109,6 +113,7 @@ __all__ = [
     "__version__",
     "as_model",
     "build",
+    "diagnose",
     "gradient_norms",
     "jacobian_products",
     "jacobian_spectrum",

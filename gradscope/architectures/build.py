@@ -9,6 +9,7 @@ import torch
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.contract.combinators import Stack
 from gradscope.contract.initializer import Initializer
+from gradscope.contract.option import show_value
 from gradscope.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -79,8 +80,11 @@ def _from_catalogue(
     options = spec.parse_options(name, given)
     make = spec.load()
     if spec.whole:
-        return make(input_size, hidden_size, initializer, num_layers=num_layers, **options)
-    layers = [make(input_size, hidden_size, initializer, layer=0, **options)]
-    for index in range(1, num_layers):
-        layers.append(make(layers[-1].output_size, hidden_size, initializer, layer=index, **options))
-    return layers[0] if num_layers == 1 else Stack(layers, flat_names=layers[0].flat_parameter_names)
+        model = make(input_size, hidden_size, initializer, num_layers=num_layers, **options)
+    else:
+        layers = [make(input_size, hidden_size, initializer, layer=0, **options)]
+        for index in range(1, num_layers):
+            layers.append(make(layers[-1].output_size, hidden_size, initializer, layer=index, **options))
+        model = layers[0] if num_layers == 1 else Stack(layers, flat_names=layers[0].flat_parameter_names)
+    model.built_as = name + "".join(f":{key}={show_value(options[key])}" for key in given)
+    return model

@@ -29,11 +29,14 @@ class Model(nn.Module):
             not add one.
         symmetry: How the model's units can be permuted without changing what it computes: the axes of every
             parameter, such as ``"(gate hidden) input"``. A constructor sets it; None where it is not declared.
+        built_as: The catalogue's name and the options that the model was built by, ``lstm:forget_bias=1``; empty for
+            a class that is not the catalogue's.
     """
 
     input_size: int
     output_size: int
     symmetry: Symmetry | None = None
+    built_as: str = ""
     reference_lag: ClassVar[int] = 0
     memory_law: ClassVar[tuple[str, str] | None] = None
     flat_parameter_names: ClassVar[bool] = False

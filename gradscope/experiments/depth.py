@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,16 +14,24 @@ from gradscope.contract.initializer import Initializer
 from gradscope.errors import UnknownName, UsageError
 from gradscope.experiments.residual_network import RECURRENCES, ResidualBlock, ResidualNetwork
 from gradscope.measurements.conditions import check_shape, exact_matrix_products
+from gradscope.measurements.description import Described, Description, counted, number
 from gradscope.measurements.gradient_result import Status
+from gradscope.measurements.tidy import stacked, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 FEED_FORWARD = "feed-forward"
 OTHER_RECURRENT = "recurrent"
 OWN_GROUPS = ("lambda", "magnitude", "angle")
 
 
-@dataclass(frozen=True)
-class SignalPropagation:
+@dataclass(frozen=True, repr=False)
+class SignalPropagation(Described):
     """Of one network at initialisation; the first layer is the bottom one.
+
+    It prints as one line a layer.
 
     Attributes:
         recurrence: A name of ``RECURRENCES``.
@@ -41,6 +50,48 @@ class SignalPropagation:
     gradient_power: dict[str, Tensor]
     loss: float
     status: Status
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a group and layer, with the columns of ``depth.csv`` that one network knows; layers count from 0.
+
+        ``quantity`` is ``"state_power"`` in the group ``"state"`` and ``"loss_gradient_power"`` in the others, and
+        ``measured`` its value.
+        """
+        powers = {("state", "state_power"): self.state_power}
+        powers |= {(group, "loss_gradient_power"): power for group, power in self.gradient_power.items()}
+        parts = [
+            tidy(("layer", "group", "quantity"), {"measured": power}, group=group, quantity=quantity)
+            for (group, quantity), power in powers.items()
+        ]
+        frame = stacked(parts, ())
+        frame.insert(0, "recurrence", self.recurrence)
+        frame.insert(1, "lambda_modulus", self.modulus)
+        return frame
+
+    def plot(self, **options: Any) -> Figure:
+        """Output power and squared gradients by group against the layer.
+
+        Args:
+            options: Passed on to matplotlib's ``Figure``.
+        """
+        from gradscope.experiments.depth_figure import plot_layers
+
+        return plot_layers(self.to_dataframe(), **options)
+
+    def _description(self) -> Description:
+        columns = [self.state_power, *self.gradient_power.values()]
+        rows = [
+            [str(layer + 1), *(number(column[layer]) for column in columns)] for layer in range(len(self.state_power))
+        ]
+        overflow = () if self.status == "ok" else (f"status: {self.status}",)
+        return Description(
+            f"Signal propagation through {counted(len(rows), 'block')} with {self.recurrence} at |λ| ≥ "
+            f"{number(self.modulus)}: mean squares, loss {number(self.loss)}",
+            rows,
+            ("layer", "output", *(f"∂L/∂θ\n{group}" for group in self.gradient_power)),
+            texts=(),
+            remarks=overflow,
+        )
 
 
 def signal_propagation(

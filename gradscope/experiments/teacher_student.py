@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -13,13 +14,21 @@ from gradscope.errors import UnknownName, UsageError
 from gradscope.experiments.adam_learning_rates import Response, adam_learning_rates
 from gradscope.experiments.linear_students import LINEAR_STUDENTS, LinearStudent, Parameters
 from gradscope.experiments.linear_teacher import linear_teacher
+from gradscope.measurements.description import Described, Description, counted, number, percent, shape, some
 from gradscope.measurements.gradient_result import Status
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+HessianTable = Literal["hessian", "coordinates", "students"]
+
 LEADING = 10
+RECURRENT = ("A", "lambda", "magnitude", "angle")  # groups of the recurrence's own coordinates
 
 
-@dataclass(frozen=True)
-class TeacherStudentHessian:
+@dataclass(frozen=True, repr=False)
+class TeacherStudentHessian(Described):
     """Hessian of the expected loss at the teacher's solution; P coordinates.
 
     Attributes:
@@ -67,10 +76,93 @@ class TeacherStudentHessian:
         leading = self.eigenvectors[:, : min(LEADING, self.rank)]
         return 1 / (leading**4).sum(dim=0)
 
+    @property
+    def median_adam_learning_rate(self) -> float:
+        """Over all coordinates; of an even number the lower of the two in the middle."""
+        return float(self.adam_learning_rates.median())
+
+    @property
+    def median_recurrent_adam_learning_rate(self) -> float:
+        """The same over the recurrence's own coordinates."""
+        return float(self.adam_learning_rates[[group in RECURRENT for group in self.coordinates]].median())
+
     def share_of(self, group: str) -> Tensor:
         """Squared weight of a group's coordinates in every eigenvector, ``(P,)``."""
         members = torch.tensor([name == group for name in self.coordinates])
         return (self.eigenvectors[members] ** 2).sum(dim=0)
+
+    def to_dataframe(self, table: HessianTable = "hessian") -> pd.DataFrame:
+        """A table with the columns of the file of the same name that ``gradscope sensitivity --hessian`` writes.
+
+        Args:
+            table: ``"hessian"``, one row an eigenvalue, with the participation of its eigenvector; ``"coordinates"``,
+                one row a coordinate; ``"students"``, one row.
+
+        Raises:
+            UnknownName: No such table.
+        """
+        import pandas as pd
+
+        identity = {"student": self.student, "teacher": self.modulus, "length": self.length}
+        count = len(self.coordinates)
+        columns: dict[str, Any]
+        if table == "hessian":
+            spread = self.participation.tolist()
+            spread += [math.nan] * (count - len(spread))
+            columns = {"index": range(count), "eigenvalue": self.eigenvalues.numpy(), "participation": spread}
+        elif table == "coordinates":
+            columns = {"index": range(count), "group": self.coordinates}
+            columns |= {"hessian_diagonal": self.hessian.diagonal().numpy()}
+            columns |= {"adam_learning_rate": self.adam_learning_rates.numpy()}
+        elif table == "students":
+            columns = {name: [value] for name, value in self._scalars().items()}
+        else:
+            raise UnknownName("table of a Hessian", table, get_args(HessianTable))
+        return pd.DataFrame(identity | columns)
+
+    def plot(self, **options: Any) -> Figure:
+        """Eigenvalues, and Adam's learning rate of each coordinate against its own curvature.
+
+        Args:
+            options: Passed on to matplotlib's ``Figure``.
+        """
+        from gradscope.experiments.hessian_figure import plot_curvature
+
+        tables = [self.to_dataframe(name).assign(seed=0) for name in get_args(HessianTable)]
+        title = f"Curvature at the teacher, λ* = {self.modulus:g}, T = {self.length}"
+        return plot_curvature(*tables, title=title, **options)
+
+    def _scalars(self) -> dict[str, float]:
+        return {
+            "parameters": len(self.coordinates),
+            "rank": self.rank,
+            "diagonal_share": self.diagonal_share,
+            "largest_eigenvalue": float(self.eigenvalues[0]),
+            "median_recurrent_adam_learning_rate": self.median_recurrent_adam_learning_rate,
+            "median_adam_learning_rate": self.median_adam_learning_rate,
+            "adam_last_loss": self.adam_last_loss,
+        }
+
+    def _description(self) -> Description:
+        found = self._scalars()
+        groups = [f"{group} {self.coordinates.count(group)}" for group in dict.fromkeys(self.coordinates)]
+        adam = {
+            "Adam's rate, recurrence": number(found["median_recurrent_adam_learning_rate"]),
+            "Adam's rate, all": number(found["median_adam_learning_rate"]),
+            "Adam's last loss": number(self.adam_last_loss),
+        }
+        rows = {
+            "rank": f"{self.rank:,} of {counted(len(self.coordinates), 'coordinate')} ({some(groups)})",
+            "largest eigenvalue": number(found["largest_eigenvalue"]),
+            "diagonal share": percent(self.diagonal_share),
+            **adam,
+        }
+        overflow = () if self.status == "ok" else (f"status: {self.status}; Adam's run overflowed",)
+        return Description(
+            f"Curvature of {self.student} at its teacher, λ* = {number(self.modulus)}, T = {self.length:,}",
+            list(rows.items()),
+            remarks=(f"hessian {shape(self.hessian)}", *overflow),
+        )
 
 
 def teacher_student_hessian(

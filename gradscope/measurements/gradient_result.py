@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradscope.errors import UnknownName
+from gradscope.measurements.description import Described, Description, counted, number, shape, some
 from gradscope.numerics.batch_statistics import log10_median, log10_root_mean_square
+from gradscope.numerics.decay import decades_between, decades_per_step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,9 +37,11 @@ class RecurrentWeightSteps:
     log10_sum_norm: Tensor
 
 
-@dataclass(frozen=True)
-class GradientNorms:
+@dataclass(frozen=True, repr=False)
+class GradientNorms(Described):
     """Norms of ∂L/∂node_t for every step, sample and length.
+
+    It prints as what they amount to at each length; ``to_dataframe`` has the columns of ``gradients.csv``.
 
     Attributes:
         lengths: The sequence lengths, as asked for.
@@ -90,19 +95,61 @@ class GradientNorms:
                 parts.append(pd.DataFrame(columns))
         return pd.concat(parts, ignore_index=True)
 
-    def plot(self, **options: Any) -> Figure:
-        """Relative norm of the primary component against steps back, log scale, one line per length.
+    def by_lag(self, index: int, component: str) -> NDArray[np.float64]:
+        """log10 of the root mean square over the batch of a component's norms against the lag, ``(length,)``.
 
         Args:
+            index: Of the length.
+            component: Its name.
+        """
+        samples = self.log10_norm[component][index, :, : self.lengths[index]].numpy()
+        return log10_root_mean_square(samples)[::-1]
+
+    def plot(self, component: str | None = None, **options: Any) -> Figure:
+        """Relative norm of a component against steps back, log scale, one line per length.
+
+        Args:
+            component: Its name; the first one measured by default, the primary one where that was.
             options: Passed on to matplotlib's ``Figure``.
+
+        Raises:
+            UnknownName: The component was not measured.
         """
         from gradscope.measurements.gradient_figure import plot_profiles
 
+        name = component or self._shown_component
+        if name not in self.log10_norm:
+            raise UnknownName("measured component", name, self.log10_norm)
         frame = self.to_dataframe()
-        mine = frame[frame["component"] == self.primary_component]
-        return plot_profiles(
-            mine, self.primary_component, self.reference_lag, reference([self.reference_lag]), **options
+        mine = frame[frame["component"] == name]
+        return plot_profiles(mine, name, self.reference_lag, reference([self.reference_lag]), **options)
+
+    @property
+    def _shown_component(self) -> str:
+        return self.primary_component if self.primary_component in self.log10_norm else next(iter(self.log10_norm))
+
+    def _description(self) -> Description:
+        name = self._shown_component
+        norms = self.log10_norm[name]
+        samples, relative_to = counted(norms.shape[1], "sample"), reference([self.reference_lag])
+        parts = [f"components {some(self.log10_norm)}: log10_norm {shape(norms)} each"]
+        if self.log10_weight_gradient_norm:
+            weights = next(iter(self.log10_weight_gradient_norm.values()))
+            parts.append(
+                f"weights {some(self.log10_weight_gradient_norm)}: log10_weight_gradient_norm {shape(weights)} each"
+            )
+        return Description(
+            f"‖∂L/∂{name}‖ of {samples}, step 1 relative to {relative_to}",
+            [self._row(index, name) for index in range(len(self.lengths))],
+            ("T", "at step 1, log10", "decades/step", "status"),
+            texts=(-1,),
+            remarks=(*parts, *self.notes),
         )
+
+    def _row(self, index: int, component: str) -> list[str]:
+        norms, length = self.by_lag(index, component), self.lengths[index]
+        relative = decades_between(norms[-1], norms[min(self.reference_lag, length - 1)])
+        return [str(length), number(relative), number(decades_per_step(norms)), self.status[index]]
 
 
 def sampled_lags(length: int, count: int = SAMPLED_LAGS) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +13,22 @@ from torch import Tensor, nn
 from gradscope.dynamics.linearize import Linearization
 from gradscope.errors import Unmeasurable, UsageError
 from gradscope.measurements.conditions import exact_matrix_products, linearized, overflow_step
+from gradscope.measurements.description import Described, Description, counted, middle, number, overflowed, shape
+from gradscope.measurements.gradient_result import sampled_lags
+from gradscope.measurements.tidy import tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+LAGS_SHOWN = 7
 
 
-@dataclass(frozen=True)
-class JacobianProducts:
+@dataclass(frozen=True, repr=False)
+class JacobianProducts(Described):
     """Of ∂s_T/∂s_t = J_T ⋯ J_{t+1}, the whole state.
+
+    It prints as medians over the samples at some lags.
 
     Attributes:
         length: T.
@@ -44,6 +56,48 @@ class JacobianProducts:
     def stable_rank(self) -> Tensor:
         """‖·‖_F² / ‖·‖₂², ``(batch, lags)``: how many directions share the gain."""
         return 10.0 ** (2 * (self.log10_frobenius_norm - self.log10_largest_singular_value))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a sample and lag, with the columns of ``products.csv``."""
+        names = ("log10_largest_singular_value", "log10_smallest_singular_value", "log10_frobenius_norm", "stable_rank")
+        frame = tidy(("sample", "step"), {name: getattr(self, name) for name in names}, {"step": self.steps})
+        frame.insert(2, "steps_back", self.length - frame["step"])
+        return frame
+
+    def plot(self, **options: Any) -> Figure:
+        """Largest and smallest singular value against steps back, means over the samples.
+
+        Args:
+            options: Passed on to matplotlib's ``Figure``.
+        """
+        from gradscope.measurements.singular_value_figure import plot_singular_values
+
+        title = "The whole way back: singular values of ∂s_T/∂s_t"
+        return plot_singular_values(self.to_dataframe().assign(arch="∂s_T/∂s_t", seed=0), title, **options)
+
+    def _description(self) -> Description:
+        quantities = (
+            self.log10_largest_singular_value,
+            self.log10_smallest_singular_value,
+            self.log10_frobenius_norm,
+            self.stable_rank,
+        )
+        rows = [
+            [str(self.lags[index]), *(number(middle(values[:, index])) for values in quantities)]
+            for index in sampled_lags(len(self.lags), LAGS_SHOWN)
+        ]
+        largest = self.log10_largest_singular_value
+        samples = counted(len(largest), "sample")
+        return Description(
+            f"∂s_T/∂s_t at T = {self.length:,}: log10 of its singular values, medians over {samples}",
+            rows,
+            ("steps\nback", "largest\nlog10", "smallest\nlog10", "Frobenius norm\nlog10", "stable\nrank"),
+            texts=(),
+            remarks=(
+                f"log10_largest_singular_value {shape(largest)}, the others alike",
+                *overflowed(self.overflow_step),
+            ),
+        )
 
 
 def jacobian_products(model: nn.Module, x: Tensor, lags: Sequence[int] | None = None) -> JacobianProducts:

@@ -5,17 +5,39 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from gradscope.dynamics.linearize import Linearization
 from gradscope.dynamics.state_jacobians import StateJacobians
-from gradscope.errors import UsageError
+from gradscope.errors import UnknownName, UsageError
 from gradscope.measurements.conditions import exact_matrix_products, linearized, overflow_step
+from gradscope.measurements.description import Described, Description, counted, middle, number, overflowed, percent
+from gradscope.measurements.tidy import stacked, tidy
 from gradscope.numerics.spectrum import Spectrum, union
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+SpectrumTable = Literal["steps", "eigenvalues", "singular_values", "period_eigenvalues"]
+
+PERIOD_COLUMNS = ("sample", "step", "layer", "index", "period", "modulus_per_step", "angle_per_period")
+STEP_QUANTITIES = (
+    "spectral_radius",
+    "largest_singular_value",
+    "median_singular_value",
+    "smallest_singular_value",
+    "condition_number",
+    "henrici_departure",
+    "near_unit_share",
+    "memory_share",
+    "longest_time_constant",
+)
 NEAR_UNIT = 0.99  # moduli above count as near the unit circle
+MOST_PERIODS = 2  # that a result prints
 MEMORY = 0.9  # and those from here to there as memory of tens of steps
 
 
@@ -42,9 +64,11 @@ class PeriodSpectrum:
         return self.log_modulus_per_step.nan_to_num(nan=-math.inf, neginf=-math.inf).amax(-1).exp()
 
 
-@dataclass(frozen=True)
-class JacobianSpectrum:
+@dataclass(frozen=True, repr=False)
+class JacobianSpectrum(Described):
     """Eigenvalues and singular values of J_t = ∂s_t/∂s_{t−1} at some steps.
+
+    It prints as medians over samples and steps.
 
     Attributes:
         steps: Which t.
@@ -136,6 +160,79 @@ class JacobianSpectrum:
         """That of the spectral radius, ``(batch, steps)``."""
         return time_constants(self.spectral_radius)
 
+    def to_dataframe(self, table: SpectrumTable = "steps") -> pd.DataFrame:
+        """A table with the columns of the file of the same name that ``gradscope spectrum --out`` writes.
+
+        Args:
+            table: ``"steps"``, one row a sample and step; ``"eigenvalues"`` and ``"singular_values"``, one row for each
+                distinct value, with how often it counts as ``multiplicity``; ``"period_eigenvalues"``, of products over
+                a period, without rows where no layer has one. Layers count from 0; ``"joint"`` is the whole state.
+
+        Raises:
+            UnknownName: No such table.
+        """
+        at = {"step": self.steps}
+        if table == "steps":
+            return tidy(("sample", "step"), {name: getattr(self, name) for name in STEP_QUANTITIES}, at)
+        if table == "eigenvalues":
+            parts = [self._eigenvalue_rows(layer) for layer in range(len(self.layers))]
+            return stacked(parts, ())
+        if table == "singular_values":
+            values = self.singular.values
+            order = values.argsort(dim=-1, descending=True)
+            multiplicity = self.singular.multiplicity.expand(order.shape)
+            columns = {"singular_value": values, "multiplicity": multiplicity}
+            columns = {name: torch.take_along_dim(column, order, dim=-1) for name, column in columns.items()}
+            whole = 0 if len(self.layers) == 1 else "joint"
+            return tidy(("sample", "step", "layer", "index"), columns, at, layer=whole)
+        if table == "period_eigenvalues":
+            return stacked([_period_rows(*item) for item in self.periods.items()], PERIOD_COLUMNS)
+        raise UnknownName("table of a spectrum", table, get_args(SpectrumTable))
+
+    def plot(self, **options: Any) -> Figure:
+        """Eigenvalues in the complex plane with the unit circle; rings are those of the product over a period.
+
+        Args:
+            options: Passed on to matplotlib's ``Figure``.
+        """
+        from gradscope.measurements.eigenvalue_figure import plot_eigenvalues
+
+        return plot_eigenvalues(self.to_dataframe("eigenvalues"), self.to_dataframe("period_eigenvalues"), **options)
+
+    def _eigenvalue_rows(self, layer: int) -> pd.DataFrame:
+        values = self.layers[layer].values
+        columns = {"real": values.real, "imag": values.imag, "modulus": values.abs()}
+        columns |= {"multiplicity": self.layers[layer].multiplicity.expand(values.shape)}
+        return tidy(("sample", "step", "layer", "index"), columns, {"step": self.steps}, layer=layer)
+
+    def _description(self) -> Description:
+        batch = len(self.singular.values)
+        known = "" if self.has_all_eigenvalues else " (the leading ones)"
+        rows = [
+            ("spectral radius", number(middle(self.spectral_radius))),
+            *((f"over {p.period} steps, a step", number(middle(p.spectral_radius_per_step))) for p in self._periods),
+            ("largest singular value", number(middle(self.largest_singular_value))),
+            ("condition number", number(middle(self.condition_number))),
+            ("departure from normality", number(middle(self.henrici_departure))),
+            ("|λ| above 0.99", percent(middle(self.near_unit_share))),
+            ("|λ| in (0.9, 0.99]", percent(middle(self.memory_share))),
+            ("longest time constant", f"{number(middle(self.longest_time_constant))} steps"),
+        ]
+        count = sum(layer.size for layer in self.layers)
+        shapes = f"eigenvalues {(batch, len(self.steps), count)}{known} of {counted(len(self.layers), 'layer')}"
+        return Description(
+            f"∂s_t/∂s_{{t−1}} of a state of {counted(self.state_size, 'number')}: medians over "
+            f"{counted(batch, 'sample')} and {counted(len(self.steps), 'step')} ({_ends(self.steps)})",
+            rows,
+            remarks=(shapes, *overflowed(self.overflow_step), *self.notes),
+        )
+
+    @property
+    def _periods(self) -> list[PeriodSpectrum]:
+        """One for each period; that of the largest radius where several layers have the same."""
+        ordered = sorted(self.periods.values(), key=lambda found: middle(found.spectral_radius_per_step))
+        return list({found.period: found for found in ordered}.values())[:MOST_PERIODS]
+
     def _share(self, above: float, up_to: float) -> Tensor:
         moduli = union(list(self.layers)).expanded.abs()
         inside = ((moduli > above) & (moduli <= up_to)).double().mean(-1)
@@ -144,6 +241,15 @@ class JacobianSpectrum:
 
     def _if_complete(self, values: Tensor) -> Tensor:
         return values if self.is_complete else torch.full_like(values, math.nan)
+
+
+def _period_rows(layer: int, found: PeriodSpectrum) -> pd.DataFrame:
+    columns = {"modulus_per_step": found.log_modulus_per_step.exp(), "angle_per_period": found.angle_per_period}
+    return tidy(PERIOD_COLUMNS[:5], columns, {"step": found.steps}, layer=layer, period=found.period)
+
+
+def _ends(steps: Sequence[int]) -> str:
+    return str(steps[0]) if len(steps) == 1 else f"{min(steps)} … {max(steps)}"
 
 
 def time_constants(modulus: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +14,25 @@ from gradscope.dynamics.linearize import Linearization
 from gradscope.dynamics.state_jacobians import StateJacobians
 from gradscope.errors import UsageError
 from gradscope.measurements.conditions import exact_matrix_products, linearized, overflow_step
+from gradscope.measurements.description import Described, Description, counted, number, overflowed
+from gradscope.measurements.tidy import stacked, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 WARM_UP = 50
 SECTIONS = 20  # of the measured steps: their scatter over the second half gives the standard error
 FEWEST_SECTIONS = 4
 SIGNIFICANT = 4.0  # standard errors between the two halves from which on an exponent has not converged
+LEADING = 6  # exponents that a result prints
 
 
-@dataclass(frozen=True)
-class LyapunovExponents:
+@dataclass(frozen=True, repr=False)
+class LyapunovExponents(Described):
     """Lyapunov exponents, descending; those of several layers or branches together.
+
+    It prints as the leading ones, means over the samples.
 
     Attributes:
         warm_up: Steps in which the frame aligned itself before the measurement.
@@ -64,10 +74,70 @@ class LyapunovExponents:
         """Whether these are all exponents of the state."""
         return sum(layer.shape[-1] for layer in self.layers) == self.state_size
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a sample, layer and exponent, with the columns of ``lyapunov.csv``; layers count from 0."""
+        places = ("sample", "layer", "index")
+        parts = [
+            tidy(places, {"exponent_nats_per_step": values, "standard_error": errors}, layer=layer)
+            for layer, (values, errors) in enumerate(zip(self.layers, self.layers_standard_error, strict=True))
+        ]
+        return stacked(parts, ())
+
+    def plot(self, **options: Any) -> Figure:
+        """Exponents by rank, the slowest direction first, one line a layer; the samples' range as a band.
+
+        Args:
+            options: Passed on to matplotlib's ``Figure``.
+        """
+        from gradscope.measurements.exponent_figure import plot_exponents
+
+        frame = self.to_dataframe()
+        names = "layer " + (frame["layer"] + 1).astype(str) if len(self.layers) > 1 else "exponents"
+        return plot_exponents(frame.assign(arch=names, seed=0), **options)
+
+    def _description(self) -> Description:
+        exponents, errors, converged = self.exponents_nats_per_step, self.standard_error, self.converged
+        batch, count = exponents.shape
+        means = exponents[:, :LEADING].mean(0).tolist()
+        rows = [
+            [
+                str(index + 1),
+                number(mean),
+                number(error_of_mean(exponents[:, index], errors[:, index])),
+                f"×{number(math.exp(min(mean, 700.0)))}",
+                f"{int(converged[:, index].sum())} of {batch}",
+            ]
+            for index, mean in enumerate(means)
+        ]
+        which = "all" if self.is_complete else f"the leading {count:,}"
+        return Description(
+            f"Lyapunov exponents over {counted(self.length - self.warm_up, 'step')} after {self.warm_up}, "
+            f"means over {counted(batch, 'sample')}",
+            rows,
+            ("rank", "nats/step", "standard error", "growth/step", "converged"),
+            texts=(),
+            remarks=(
+                f"{which} of a state of {counted(self.state_size, 'number')}: exponents_nats_per_step {(batch, count)}",
+                *overflowed(self.overflow_step),
+            ),
+        )
+
     def _merged(self, values: tuple[Tensor, ...]) -> Tensor:
         joined = torch.cat(self.layers, dim=-1)
         order = joined.nan_to_num(nan=-math.inf, neginf=-1e308).argsort(dim=-1, descending=True, stable=True)
         return torch.take_along_dim(torch.cat(values, dim=-1), order, dim=-1)
+
+
+def error_of_mean(values: Tensor, errors: Tensor) -> float:
+    """Of the samples' mean: from their scatter where there are several, from the sections of one where there is one.
+
+    Args:
+        values: One for each sample.
+        errors: Their standard errors.
+    """
+    if len(values) == 1:
+        return float(errors[0])
+    return float(values.std() / math.sqrt(len(values)))
 
 
 def lyapunov_exponents(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +18,23 @@ from gradscope.dynamics.cotangents import Cotangents, Wants
 from gradscope.dynamics.linearize import Linearization, adjoint_segments, linearize
 from gradscope.dynamics.segments import Segment
 from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
+from gradscope.measurements.description import Described, Description, counted, number
 from gradscope.measurements.losses import output_cotangents
 from gradscope.numerics.random_streams import random_stream
 from gradscope.numerics.scaled import Scaled
 from gradscope.own.as_model import measurable
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
-class MemorySensitivity:
+STATE_POWER, TANGENT_POWER, LOSS_POWER = "state_power", "dh_domega_power", "loss_gradient_power"  # as in the files
+
+
+@dataclass(frozen=True, repr=False)
+class MemorySensitivity(Described):
     """Of one model at one length.
+
+    It prints as means over the samples with their standard errors.
 
     Attributes:
         length: T.
@@ -47,6 +56,41 @@ class MemorySensitivity:
     def achieved_lambda_modulus(self) -> float:
         """Median |λ|; NaN for a model without a memory dial."""
         return float(self.moduli.median()) if len(self.moduli) else math.nan
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a group and quantity: mean over the samples, and its standard error from their scatter.
+
+        The columns are those of ``sensitivity.csv`` that one measurement knows. ``group`` is ``"state"`` for E[s_T²].
+        """
+        import pandas as pd
+
+        known = {"achieved_lambda_modulus": self.achieved_lambda_modulus, "length": self.length}
+        return pd.DataFrame([known | row for row in self._rows()])
+
+    def _rows(self) -> list[dict[str, Any]]:
+        found = [("state", STATE_POWER, self.state_power)]
+        found += [(group, TANGENT_POWER, power) for group, power in self.dh_domega_power.items()]
+        found += [(group, LOSS_POWER, power) for group, power in self.loss_gradient_power.items()]
+        rows = []
+        for group, quantity, power in found:
+            error = float(power.std() / math.sqrt(len(power))) if len(power) > 1 else math.nan
+            where = {"group": group, "quantity": quantity}
+            rows.append(where | {"measured": float(power.mean()), "standard_error": error})
+        return rows
+
+    def _description(self) -> Description:
+        named = {STATE_POWER: "E s_T²", TANGENT_POWER: "E ‖∂s_T/∂θ‖²", LOSS_POWER: "‖∂L/∂θ‖²"}
+        rows = [
+            [named[row["quantity"]], row["group"], number(row["measured"]), number(row["standard_error"])]
+            for row in self._rows()
+        ]
+        dial = f"median |λ| {number(self.achieved_lambda_modulus)}" if len(self.moduli) else "no memory dial"
+        return Description(
+            f"Sensitivity of {counted(self.units, 'unit')} at T = {self.length:,}, {dial}: means over "
+            f"{counted(len(self.state_power), 'sample')}",
+            rows,
+            ("power", "group", "mean", "standard error"),
+        )
 
 
 def memory_sensitivity(model: nn.Module, x: Tensor, *, probes: int = 4, seed: int = 0) -> MemorySensitivity:

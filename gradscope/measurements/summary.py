@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gradscope.errors import UnknownName
 from gradscope.measurements.gradient_result import GradientNorms, Status
 from gradscope.numerics.batch_statistics import exact_zeros, log10_root_mean_square
+from gradscope.numerics.decay import decades_between, decades_per_step
 from gradscope.numerics.dtypes import ABSORBED_BELOW, LOST_BELOW
 
 Array = NDArray[np.float64]
@@ -80,7 +81,7 @@ def summarize(result: GradientNorms, component: str | None = None) -> tuple[Leng
 def _of_length(result: GradientNorms, name: str, index: int) -> LengthSummary:
     length = result.lengths[index]
     samples = result.log10_norm[name][index, :, :length].numpy()
-    by_lag = log10_root_mean_square(samples)[::-1]
+    by_lag = result.by_lag(index, name)
     reference = min(result.reference_lag, length - 1)
     lost = _lost(result, name, index, length)
     shares, weight_sum = _shares(result, index, length)
@@ -104,24 +105,10 @@ def _of_length(result: GradientNorms, name: str, index: int) -> LengthSummary:
         bfloat16_absorbed_steps_back=_from_lag_on(relative_shares, ABSORBED_BELOW["bfloat16"]),
         status=result.status[index],
         reference_lag=result.reference_lag,
-        log10_relative_norm=_difference(by_lag[-1], by_lag[reference]),
-        log10_drop_lag_0_to_1=_difference(by_lag[1], by_lag[0]) if direct else math.nan,
+        log10_relative_norm=decades_between(by_lag[-1], by_lag[reference]),
+        log10_drop_lag_0_to_1=decades_between(by_lag[1], by_lag[0]) if direct else math.nan,
         exact_zeros=int(exact_zeros(samples)[0]),
     )
-
-
-def _difference(first: float, second: float) -> float:
-    return math.nan if math.isinf(first) and math.isinf(second) else float(first - second)
-
-
-def decades_per_step(by_lag: Array) -> float:
-    """Slope of log10 norms against the lag: least squares over finite ones from lag 1 on; NaN for fewer than two."""
-    lags = np.arange(len(by_lag), dtype=np.float64)[1:]
-    known = np.isfinite(by_lag[1:])
-    if known.sum() < 2:
-        return math.nan
-    x, y = lags[known] - lags[known].mean(), by_lag[1:][known]
-    return float((x * (y - y.mean())).sum() / (x * x).sum())
 
 
 def _horizon(relative: Array) -> tuple[float, bool]:

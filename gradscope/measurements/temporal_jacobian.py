@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +18,26 @@ from gradscope.dynamics.linearize import linearize, segment_steps
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import Unmeasurable
 from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
+from gradscope.measurements.description import Described, Description, counted, middle, number, shape
+from gradscope.measurements.gradient_result import sampled_lags
+from gradscope.measurements.tidy import tidy
 from gradscope.numerics.scaled import Scaled
 from gradscope.own.as_model import measurable
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
 PROBE_STEPS = 8
 SMALLEST_SEGMENT = 4
+LAGS_SHOWN = 7
 
 
-@dataclass(frozen=True)
-class TemporalJacobian:
+@dataclass(frozen=True, repr=False)
+class TemporalJacobian(Described):
     """Singular values of the blocks ∂y_T/∂x_t, one for each lag T − t = 0 … T − 1.
+
+    It prints as medians over the samples at some lags.
 
     Attributes:
         length: T.
@@ -37,6 +48,45 @@ class TemporalJacobian:
     length: int
     log10_singular_values: Tensor
     log10_frobenius_norm: Tensor
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a sample and lag, with the columns of ``temporal.csv``."""
+        frame = tidy(("sample", "step"), self._by_lag(), {"step": range(self.length, 0, -1)})
+        frame.insert(2, "steps_back", self.length - frame["step"])
+        return frame
+
+    def plot(self, **options: Any) -> Figure:
+        """Largest and smallest singular value against steps back, means over the samples.
+
+        Args:
+            options: Passed on to matplotlib's ``Figure``.
+        """
+        from gradscope.measurements.singular_value_figure import plot_singular_values
+
+        title = "What the last output sees of each input: singular values of ∂y_T/∂x_t"
+        return plot_singular_values(self.to_dataframe().assign(arch="∂y_T/∂x_t", seed=0), title, **options)
+
+    def _by_lag(self) -> dict[str, Tensor]:
+        values = self.log10_singular_values
+        return {
+            "log10_largest_singular_value": values[..., 0],
+            "log10_smallest_singular_value": values[..., -1],
+            "log10_frobenius_norm": self.log10_frobenius_norm,
+        }
+
+    def _description(self) -> Description:
+        rows = [
+            [str(lag), *(number(middle(values[:, lag])) for values in self._by_lag().values())]
+            for lag in sampled_lags(self.length, LAGS_SHOWN)
+        ]
+        batch = len(self.log10_frobenius_norm)
+        return Description(
+            f"∂y_T/∂x_t at T = {self.length:,}: log10 of its singular values, medians over {counted(batch, 'sample')}",
+            rows,
+            ("steps\nback", "largest\nlog10", "smallest\nlog10", "Frobenius norm\nlog10"),
+            texts=(),
+            remarks=(f"log10_singular_values {shape(self.log10_singular_values)}",),
+        )
 
 
 def temporal_jacobian(model: nn.Module, x: Tensor) -> TemporalJacobian:

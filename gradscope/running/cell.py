@@ -7,11 +7,14 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gradscope import __version__
 from gradscope.contract.model import Model
 from gradscope.running.definitions import InputDefinition, ModelDefinition
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUMMARY = "summary"  # the table with one row for each measured thing
 FAILED = "failed"
@@ -50,6 +53,12 @@ def append_row(table: Table, row: dict[str, Any]) -> None:
     """A row at the end; it has every column of the table."""
     for column, values in table.items():
         values.append(row[column])
+
+
+def append_frame(table: Table, frame: pd.DataFrame, **same: Any) -> None:
+    """The rows of a result's table at the end, with columns that have one value in all of them."""
+    for column, values in table.items():
+        values += [same[column]] * len(frame) if column in same else frame[column].tolist()
 
 
 @dataclass(frozen=True, kw_only=True)

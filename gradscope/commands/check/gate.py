@@ -31,7 +31,7 @@ from gradscope.measurements.jacobian_spectrum import jacobian_spectrum
 from gradscope.measurements.losses import Loss
 from gradscope.measurements.lyapunov_exponents import WARM_UP, lyapunov_exponents
 from gradscope.measurements.memory_sensitivity import memory_sensitivity
-from gradscope.measurements.summary import decades_per_step
+from gradscope.numerics.decay import decades_per_step
 from gradscope.numerics.power_law import fit_exponent
 
 KNOTS = 16  # steps of each length at which a norm is kept

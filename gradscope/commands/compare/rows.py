@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from gradscope.measurements.diagnosis import Verdict, advice, verdict_of
-from gradscope.numerics.over_seeds import NOTHING, Values, finite_mean, mean_and_deviation
+from gradscope.measurements.summary_cells import Columns, summary_headers, summary_row
+from gradscope.numerics.over_seeds import NOTHING
 
 
 @dataclass(frozen=True)
@@ -33,90 +32,35 @@ def comparison(summary: pd.DataFrame, *, relative_to: str | None = None, clip_no
     """The table's content from the columns of ``summary.csv``."""
     lengths = sorted(summary["length"].unique())
     has_direct_path = bool((summary["reference_lag"] > 0).any())
-    headers = ["architecture", "parameters", "state", "node", *(f"T={length}" for length in lengths), "decades/step"]
-    headers += ["horizon", "weight horizon", "float32 lost", "float16 lost"]
-    headers += ["lag 0→1"] if has_direct_path else []
-    headers += [f"∂h₁ ÷ {relative_to}", f"∂U ÷ {relative_to}"] if relative_to else []
-    headers += ["verdict"]
-    base = summary[summary["arch"] == relative_to] if relative_to else None
+    headers = summary_headers(lengths, has_direct_path=has_direct_path)
+    headers[-1:-1] = [f"∂h₁ ÷ {relative_to}", f"∂U ÷ {relative_to}"] if relative_to else []
     table = Comparison(headers, [], [], [])
     for label in summary["arch"].unique():
-        _add_row(table, summary[summary["arch"] == label], lengths, has_direct_path, base, clip_norm)
+        mine = summary[summary["arch"] == label]
+        row = summary_row(label, columns_of(mine), lengths, has_direct_path=has_direct_path, clip_norm=clip_norm)
+        if relative_to:
+            row.cells[-1:-1] = _ratios(mine, summary[summary["arch"] == relative_to], lengths[-1])
+            row.colours[-1:-1] = ["", ""]
+        table.rows.append(row.cells)
+        table.colours.append(row.colours)
+        if row.hint:
+            table.advice.append((label, row.verdict, row.hint))
     return table
 
 
-def _add_row(
-    table: Comparison,
-    mine: pd.DataFrame,
-    lengths: list[int],
-    has_direct_path: bool,
-    base: pd.DataFrame | None,
-    clip_norm: float | None,
-) -> None:
-    label, longest = str(mine["arch"].iloc[0]), lengths[-1]
-    last = mine[mine["length"] == longest]
-    cells = [label, f"{int(last['parameters'].iloc[0]):,}", f"{int(last['state_size'].iloc[0]):,}"]
-    cells.append(str(last["component"].iloc[0]))
-    colours = [""] * 4
-    for length in lengths:
-        relative = mine.loc[mine["length"] == length, "log10_relative_norm"].to_numpy(dtype=float)
-        cells.append(mean_and_deviation(relative))
-        colours.append(_verdict_over_seeds(relative))
-    cells += [mean_and_deviation(last["decades_per_step"].to_numpy(dtype=float), digits=4), _horizon(last, longest)]
-    cells += [_steps(last["weight_gradient_horizon_steps"]), _steps(last["float32_lost_steps_back"])]
-    cells += [_steps(last["float16_lost_steps_back"])]
-    cells += [mean_and_deviation(last["log10_drop_lag_0_to_1"].to_numpy(dtype=float))] if has_direct_path else []
-    if base is not None:
-        at = base[base["length"] == longest].set_index("seed")
-        for column in ("log10_norm_step_1", "log10_recurrent_weight_gradient_norm"):
-            cells.append(_ratio(last.set_index("seed")[column], at[column]))
-    found = row_verdict(last)
-    cells.append(_verdict_cell(last, found))
-    table.rows.append(cells)
-    table.colours.append(colours + [""] * (len(cells) - len(colours) - 1) + [found])
-    weights = finite_mean(last["log10_recurrent_weight_gradient_norm"].to_numpy(dtype=float))
-    hint = advice(label, found, longest, weights, clip_norm, component=str(last["component"].iloc[0]))
-    if hint:
-        table.advice.append((label, found, hint))
+def columns_of(rows: pd.DataFrame) -> Columns:
+    """The columns as arrays."""
+    return {str(name): rows[name].to_numpy() for name in rows}
 
 
-def row_verdict(last: pd.DataFrame) -> Verdict:
-    """The verdict over the seeds: of their mean relative norm, saturated where a seed is."""
-    if (last["verdict"] == "saturated").any():
-        return "saturated"
-    return _verdict_over_seeds(last["log10_relative_norm"].to_numpy(dtype=float))
-
-
-def _verdict_over_seeds(relative: Values) -> Verdict:
-    return verdict_of(-math.inf if np.isneginf(relative).any() else finite_mean(relative))
-
-
-def _horizon(last: pd.DataFrame, longest: int) -> str:
-    steps = last["horizon_steps"].to_numpy(dtype=float)
-    if np.isnan(steps).all():
-        return NOTHING
-    if last["horizon_censored"].astype(bool).any():
-        return f"> {longest}"
-    return f"{np.nanmean(steps):.0f}"
-
-
-def _steps(column: pd.Series) -> str:
-    """The mean over the seeds that have such a step, and how many do where not all: inf is a seed without one."""
-    values = column.to_numpy(dtype=float)
-    values = values[~np.isnan(values)]
-    finite = values[np.isfinite(values)]
-    if len(finite) == 0:
-        return NOTHING
-    some = f" ({len(finite)} of {len(values)} seeds)" if len(finite) < len(values) else ""
-    return f"{finite.mean():.0f}{some}"
+def _ratios(mine: pd.DataFrame, base: pd.DataFrame, longest: int) -> list[str]:
+    """Of the gradients at step 1 and of the recurrent weights' gradients, seed by seed."""
+    last, at = (rows[rows["length"] == longest].set_index("seed") for rows in (mine, base))
+    names = ("log10_norm_step_1", "log10_recurrent_weight_gradient_norm")
+    return [_ratio(last[name], at[name]) for name in names]
 
 
 def _ratio(mine: pd.Series, base: pd.Series) -> str:
     difference = (mine - base).to_numpy(dtype=float)
     finite = difference[np.isfinite(difference)]
     return f"10^{finite.mean():+.1f}" if len(finite) else NOTHING
-
-
-def _verdict_cell(last: pd.DataFrame, found: str) -> str:
-    troubles = sorted({str(status) for status in last["status"]} - {"ok", found})
-    return f"{found} ({', '.join(troubles)})" if troubles else found

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from gradscope.commands.compare.rows import row_verdict
+from gradscope.commands.compare.rows import columns_of
+from gradscope.measurements.summary_cells import row_verdict
 from gradscope.numerics.over_seeds import finite_mean
 from gradscope.running.grammar import listed, verb
 
@@ -26,7 +27,7 @@ def findings(summary: pd.DataFrame) -> list[str]:
     lost = _lost(rows)
     if lost:
         sentences.append(lost)
-    exploding = [n for n in relative if row_verdict(rows[rows["arch"] == n]) == "exploding"]
+    exploding = [n for n in relative if row_verdict(columns_of(rows[rows["arch"] == n])) == "exploding"]
     if exploding:
         sentences.append(f"{listed(exploding)} {verb(exploding, 'explodes', 'explode')}: clip, or shrink the gain.")
     return sentences

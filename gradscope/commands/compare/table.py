@@ -11,7 +11,7 @@ from rich.table import Table
 from gradscope.commands.compare.options import CompareConfiguration
 from gradscope.commands.compare.rows import Comparison, comparison
 from gradscope.commands.compare.sentences import findings
-from gradscope.measurements.gradient_result import reference
+from gradscope.measurements.summary_cells import TEXT_COLUMNS, hint_line, summary_title
 from gradscope.running.command import Report
 from gradscope.running.layout import markdown_table, rich_table
 
@@ -33,18 +33,18 @@ def comparison_table(
     content = comparison(summary, relative_to=relative_to, clip_norm=clip_norm)
     shown = [[cell if deviations else DEVIATION.sub("", cell) for cell in cells] for cells in content.rows]
     return rich_table(
-        f"log10 of the gradient norm at step 1, relative to {reference(summary['reference_lag'])}",
+        summary_title(summary["reference_lag"]),
         [header if "÷" in header else header.replace(" ", "\n") for header in content.headers],
         shown,
         caption=caption(content),
-        texts=(0, 3, -1),
+        texts=TEXT_COLUMNS,
         style=lambda row, column: STYLES.get(content.colours[row][column], ""),
     )
 
 
 def caption(content: Comparison) -> str:
     """What to try, a line each."""
-    return "\n".join(f"{label} ({found}): try {hint}." for label, found, hint in content.advice)
+    return "\n".join(hint_line(*row) for row in content.advice)
 
 
 def comparison_markdown(

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+import pandas as pd
 
 from gradscope.commands.sensitivity.cell import StudyCell
 from gradscope.experiments.depth import SignalPropagation, signal_propagation
-from gradscope.running.cell import CellResult, append_row
+from gradscope.running.cell import CellResult, append_frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,27 +38,7 @@ def _measured(cell: DepthCell) -> CellResult:
         results = [_propagation(cell, modulus, seed) for seed in cell.seeds]
         if any(result.status != "ok" for result in results):
             overflowed.append(f"{modulus:.6g}")
-        powers = {("state", "state_power"): [result.state_power for result in results]}
-        for group in results[0].gradient_power:
-            powers[group, "loss_gradient_power"] = [result.gradient_power[group] for result in results]
-        for (group, quantity), by_seed in powers.items():
-            values = torch.stack(by_seed).numpy()
-            error = (
-                values.std(axis=0, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else np.full(cell.depth, np.nan)
-            )
-            for layer in range(cell.depth):
-                row = {
-                    "recurrence": cell.recurrence,
-                    "input": cell.input.choice.label,
-                    "lambda_modulus": modulus,
-                    "length": cell.lengths[0],
-                    "layer": layer,
-                    "group": group,
-                    "quantity": quantity,
-                    "measured": float(values[:, layer].mean()),
-                    "standard_error": float(error[layer]),
-                }
-                append_row(tables["depth"], row)
+        append_frame(tables["depth"], _over_seeds(results), input=cell.input.choice.label, length=cell.lengths[0])
     failure = f"{cell.label} overflowed in {cell.dtype} at λ = {', '.join(overflowed)}." if overflowed else ""
     return CellResult(tables, [], (), failure)
 
@@ -66,3 +46,17 @@ def _measured(cell: DepthCell) -> CellResult:
 def _propagation(cell: DepthCell, modulus: float, seed: int) -> SignalPropagation:
     x, _ = cell.input.draw(cell.lengths[0], seed, dtype=cell.dtype, device=cell.device)
     return signal_propagation(cell.recurrence, modulus, x, cell.depth, cell.width, seed, dtype=x.dtype)
+
+
+def _over_seeds(results: list[SignalPropagation]) -> pd.DataFrame:
+    """The rows of one seed with means over all and their standard errors."""
+    frame = results[0].to_dataframe()
+    by_seed = pd.concat([result.to_dataframe() for result in results])
+    means: list[float] = []
+    errors: list[float] = []
+    for _, rows in by_seed.groupby(["group", "quantity"], sort=False):
+        values = rows["measured"].to_numpy().reshape(len(results), -1)  # (seeds, layers)
+        means += [float(layer.mean()) for layer in values.T]
+        deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
+        errors += (deviation / math.sqrt(len(values))).tolist()
+    return frame.assign(measured=means, standard_error=errors)

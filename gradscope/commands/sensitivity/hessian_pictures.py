@@ -1,58 +1,17 @@
-"""Curvature of the linear students: how it is spread, and what Adam makes of it."""
+"""Curvature of the linear students of a run."""
 
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradscope.measurements.drawing import looks
-
-SMALLEST = 1e-8  # of the largest eigenvalue, what is drawn
+from gradscope.experiments.hessian_figure import plot_curvature
 
 
 def plot_hessian(hessian: pd.DataFrame, coordinates: pd.DataFrame, students: pd.DataFrame) -> Figure:
     """The spectrum of the first seed's Hessians, and Adam's rate of each coordinate against its own curvature."""
-    seed = int(students["seed"].iloc[0])
-    figure = Figure(figsize=(10.4, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    teacher, length = students["teacher"].iloc[0], int(students["length"].iloc[0])
-    figure.suptitle(f"Curvature at the teacher, λ* = {teacher:g}, T = {length}, seed {seed}", fontsize=11)
-    shares = students[students["seed"] == seed].set_index("student")["diagonal_share"]
-    largest = float(hessian["eigenvalue"].max())
-    for student, look in looks(list(shares.index)).items():
-        mine = hessian[(hessian["student"] == student) & (hessian["seed"] == seed)].sort_values("index")
-        drawn = mine[mine["eigenvalue"] > SMALLEST * largest]
-        label = f"{student}: {shares[student]:.0%} on the diagonal"
-        left.plot(
-            drawn["index"] + 1,
-            drawn["eigenvalue"],
-            color=look.colour,
-            linestyle=look.line,
-            marker=look.marker,
-            label=label,
-        )
-        here = coordinates[(coordinates["student"] == student) & (coordinates["seed"] == seed)]
-        right.plot(
-            here["hessian_diagonal"],
-            here["adam_learning_rate"],
-            color=look.colour,
-            linestyle="",
-            marker=look.marker,
-            label=student,
-        )
-    _decorate(left, "Eigenvalues", "index", "eigenvalue")
-    left.set_xscale("linear")
-    _decorate(right, "Adam's learning rates", "curvature of the coordinate, H_ii", "lr/(√v̂ + ε)")
-    return figure
-
-
-def _decorate(axes: Axes, title: str, x: str, y: str) -> None:
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.grid(visible=True, color="0.9", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    first = students.iloc[0]
+    title = (
+        f"Curvature at the teacher, λ* = {first['teacher']:g}, T = {int(first['length'])}, seed {int(first['seed'])}"
+    )
+    return plot_curvature(hessian, coordinates, students, title=title)

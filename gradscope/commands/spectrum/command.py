@@ -28,7 +28,7 @@ COMMAND = MeasuringCommand(
     configuration=SpectrumConfiguration,
     columns=TABLES,
     required=REQUIRED,
-    plan="gradscope.commands.spectrum.spectra:plan_of",
+    plan="gradscope.commands.spectrum.cell:plan_of",
     report="gradscope.commands.spectrum.table:report_of",
     pictures="gradscope.commands.spectrum.pictures:pictures_of",
 )

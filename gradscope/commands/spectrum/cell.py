@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from gradscope.commands.spectrum.columns import NO_RECURRENT_STATE, TABLES, TEMPORAL_REACH
@@ -19,12 +18,12 @@ from gradscope.contract.model import Model
 from gradscope.contract.sequence import SequenceModel
 from gradscope.errors import UsageError
 from gradscope.measurements.conditions import linearized
-from gradscope.measurements.jacobian_products import JacobianProducts, products_of
-from gradscope.measurements.jacobian_spectrum import JacobianSpectrum, spectrum_of
-from gradscope.measurements.lyapunov_exponents import LyapunovExponents, exponents_of
+from gradscope.measurements.jacobian_products import products_of
+from gradscope.measurements.jacobian_spectrum import JacobianSpectrum, SpectrumTable, spectrum_of
+from gradscope.measurements.lyapunov_exponents import LyapunovExponents, error_of_mean, exponents_of
 from gradscope.measurements.stability import stability
 from gradscope.measurements.temporal_jacobian import TemporalJacobian, temporal_jacobian
-from gradscope.running.cell import FAILED, SUMMARY, UNKNOWN_VERDICT, CellResult, ModelCell, Table
+from gradscope.running.cell import FAILED, SUMMARY, UNKNOWN_VERDICT, CellResult, ModelCell, append_frame
 from gradscope.running.plan import Plan, check_memory, plan_cells
 
 ALL_LAGS = 2000  # products of longer sequences are written at so many log-spaced lags unless every step is asked for
@@ -127,10 +126,11 @@ def _measured(cell: SpectrumCell, model: Model) -> CellResult:
     x, about_input = cell.input.draw(cell.length, cell.seed, dtype=cell.dtype, device=cell.device)
     notes = (about_input,) if about_input else ()
     tables = cell.blank_tables()
+    identity = {"arch": cell.label, "seed": cell.seed}
     reach: dict[str, Any] = {}
     if cell.temporal or isinstance(model, SequenceModel):
         temporal = temporal_jacobian(model, x)
-        _add_temporal(tables["temporal"], cell, temporal)
+        append_frame(tables["temporal"], temporal.to_dataframe(), **identity)
         reach = _temporal_reach(temporal)
     if isinstance(model, SequenceModel):
         row = _unmeasured(cell, model) | {"status": NO_RECURRENT_STATE, "verdict": "none"} | reach
@@ -142,10 +142,12 @@ def _measured(cell: SpectrumCell, model: Model) -> CellResult:
     linearization = linearized(model, x)
     spectrum = spectrum_of(linearization, cell.steps, cell.leading or None)
     exponents = exponents_of(linearization, cell.exponents or None, cell.warm_up)
-    _add_spectrum(tables, cell, spectrum)
-    _add_exponents(tables["lyapunov"], cell, exponents)
+    for name in get_args(SpectrumTable):
+        append_frame(tables[name], spectrum.to_dataframe(name), **identity)
+    append_frame(tables["lyapunov"], exponents.to_dataframe(), **identity)
     if cell.products and not any(part.is_too_large for part in linearization.coupled):
-        _add_products(tables["products"], cell, products_of(linearization, _lags(cell)))
+        products = products_of(linearization, _lags(cell))
+        append_frame(tables["products"], products.to_dataframe(), **identity)
     return CellResult(tables, [_summary_row(cell, spectrum, exponents) | reach], (*notes, *spectrum.notes))
 
 
@@ -161,83 +163,11 @@ def _lags(cell: SpectrumCell) -> list[int]:
     return sorted({round(lag) for lag in np.geomspace(1, cell.length, ALL_LAGS)})
 
 
-def _add_spectrum(tables: dict[str, Table], cell: SpectrumCell, spectrum: JacobianSpectrum) -> None:
-    for layer, values in enumerate(spectrum.layers):
-        eigenvalues = values.values
-        columns = {"real": eigenvalues.real, "imag": eigenvalues.imag, "modulus": eigenvalues.abs()}
-        columns |= {"multiplicity": values.multiplicity.expand(eigenvalues.shape)}
-        _add(tables["eigenvalues"], cell, ("step", "index"), columns, {"step": spectrum.steps}, layer=layer)
-    singular = spectrum.singular
-    order = singular.values.argsort(dim=-1, descending=True)
-    columns = {
-        "singular_value": torch.take_along_dim(singular.values, order, dim=-1),
-        "multiplicity": torch.take_along_dim(singular.multiplicity.expand(order.shape), order, dim=-1),
-    }
-    whole = 0 if len(spectrum.layers) == 1 else "joint"
-    _add(tables["singular_values"], cell, ("step", "index"), columns, {"step": spectrum.steps}, layer=whole)
-    for number, period in spectrum.periods.items():
-        columns = {
-            "modulus_per_step": period.log_modulus_per_step.exp(),
-            "angle_per_period": period.angle_per_period,
-        }
-        axes = ("step", "index")
-        at = {"step": period.steps}
-        _add(tables["period_eigenvalues"], cell, axes, columns, at, layer=number, period=period.period)
-    names = [column for column in tables["steps"] if column not in ("arch", "seed", "sample", "step")]
-    _add(tables["steps"], cell, ("step",), {n: getattr(spectrum, n) for n in names}, {"step": spectrum.steps})
-
-
-def _add_exponents(table: Table, cell: SpectrumCell, exponents: LyapunovExponents) -> None:
-    for layer, (values, errors) in enumerate(zip(exponents.layers, exponents.layers_standard_error, strict=True)):
-        columns = {"exponent_nats_per_step": values, "standard_error": errors}
-        _add(table, cell, ("index",), columns, {}, layer=layer)
-
-
-def _add_products(table: Table, cell: SpectrumCell, products: JacobianProducts) -> None:
-    names = [column for column in table if column.startswith("log10_")] + ["stable_rank"]
-    columns = {name: getattr(products, name) for name in names}
-    _add(table, cell, ("step",), columns, {"step": products.steps})
-    table["steps_back"] += [cell.length - step for step in table["step"][len(table["steps_back"]) :]]
-
-
-def _add_temporal(table: Table, cell: SpectrumCell, temporal: TemporalJacobian) -> None:
-    values = temporal.log10_singular_values
-    columns = {
-        "log10_largest_singular_value": values[..., 0],
-        "log10_smallest_singular_value": values[..., -1],
-        "log10_frobenius_norm": temporal.log10_frobenius_norm,
-    }
-    steps = tuple(range(temporal.length, 0, -1))
-    _add(table, cell, ("step",), columns, {"step": steps})
-    table["steps_back"] += [cell.length - step for step in table["step"][len(table["steps_back"]) :]]
-
-
-def _add(
-    table: Table,
-    cell: SpectrumCell,
-    axes: tuple[str, ...],
-    columns: dict[str, Tensor],
-    at: dict[str, tuple[int, ...]],
-    **constant: Any,
-) -> None:
-    """One row an entry of tensors ``(batch, *axes)``; an axis is counted from 0 unless ``at`` has its values."""
-    shape = next(iter(columns.values())).shape
-    count = math.prod(shape)
-    places = torch.cartesian_prod(*(torch.arange(size) for size in shape)).reshape(count, -1)
-    for axis, place in zip(("sample", *axes), places.unbind(1), strict=True):
-        values = torch.tensor(at[axis])[place] if axis in at else place
-        table[axis] += values.tolist()
-    for name, tensor in columns.items():
-        table[name] += tensor.reshape(-1).tolist()
-    for name, value in {"arch": cell.label, "seed": cell.seed, **constant}.items():
-        table[name] += [value] * count
-
-
 def _summary_row(cell: SpectrumCell, spectrum: JacobianSpectrum, exponents: LyapunovExponents) -> dict[str, Any]:
     """Medians over steps and samples; the largest exponent is the samples' mean with their standard error."""
     largest = exponents.exponents_nats_per_step[:, 0]
     exponent = float(largest.mean())
-    error = _error_of_mean(largest, exponents.standard_error[:, 0])
+    error = error_of_mean(largest, exponents.standard_error[:, 0])
     middle = _middle(exponents.exponents_nats_per_step)
     periods = list(spectrum.periods.values())
     return {
@@ -281,13 +211,6 @@ def _temporal_reach(temporal: TemporalJacobian) -> dict[str, float]:
     """log10 of the largest singular value of ∂y_T/∂x_t at lags 0, 1 and T − 1, means over the samples."""
     largest = temporal.log10_singular_values[..., 0].mean(0)
     return dict(zip(TEMPORAL_REACH, (float(largest[lag]) for lag in (0, min(1, len(largest) - 1), -1)), strict=True))
-
-
-def _error_of_mean(values: Tensor, errors: Tensor) -> float:
-    """Of the samples' mean: from their scatter where there are several, from the sections of one where there is one."""
-    if len(values) == 1:
-        return float(errors[0])
-    return float(values.std() / math.sqrt(len(values)))
 
 
 def _status(spectrum: JacobianSpectrum, exponents: LyapunovExponents) -> str:
