@@ -11,6 +11,4 @@ from gradscope.architectures.gated import GATED
 from gradscope.architectures.matrix_state import MATRIX_STATE
 from gradscope.architectures.spec import ArchitectureSpec
 
-ARCHITECTURES: dict[str, ArchitectureSpec] = (
-    DENSE | GATED | BUFFERED | COMPOSITE | DIAGONAL | MATRIX_STATE | ATTENTION
-)
+ARCHITECTURES: dict[str, ArchitectureSpec] = DENSE | GATED | BUFFERED | COMPOSITE | DIAGONAL | MATRIX_STATE | ATTENTION

@@ -77,10 +77,12 @@ def advice(
 
 def _lasting(label: str, entry: ArchitectureSpec | None, length: int, component: str) -> list[str]:
     """What lengthens the memory to T: options of its own first, then architectures made for it."""
-    found = [_changed(label, entry, entry.lengthens, length), _elsewhere(label, entry, length, component)] if entry else []
-    made = sorted((spec.memory_rank, name) for name, spec in ARCHITECTURES.items() if spec.memory_rank)
-    others = [name for _, name in made if ARCHITECTURES[name] is not entry]
-    found += [_changed(name, ARCHITECTURES[name], ARCHITECTURES[name].lengthens, length) for name in others]
+    found = []
+    if entry is not None:
+        found = [_changed(label, entry, entry.lengthens, length), _elsewhere(label, entry, length, component)]
+    made_for_it = ((spec.memory_rank, name, spec) for name, spec in ARCHITECTURES.items() if spec.memory_rank)
+    for _, name, spec in sorted(made_for_it, key=lambda ranked: ranked[0]):
+        found += [_changed(name, spec, spec.lengthens, length)] if spec is not entry else []
     return [text for text in found if text][:2]
 
 

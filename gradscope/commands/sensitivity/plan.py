@@ -8,7 +8,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from gradscope.architectures.build import build
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.commands.sensitivity.configuration import (
     DEPTH_STEPS,
@@ -109,8 +108,7 @@ def _about_dials(without: dict[str, Model], count: int) -> list[str]:
 
 def _with_dial() -> list[str]:
     """Names of the catalogue's architectures with a memory dial."""
-    small = {name: build(name, input_size=1, hidden_size=2) for name in ARCHITECTURES}
-    return [name for name, model in small.items() if model.has_memory_dial]
+    return [name for name, spec in ARCHITECTURES.items() if spec.memory_dial]
 
 
 def _with_data(configuration: SensitivityConfiguration, file: Path) -> SensitivityConfiguration:
