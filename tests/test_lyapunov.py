@@ -8,9 +8,9 @@ import torch
 import gradscope
 from gradscope.measurements.lyapunov_exponents import exponents_of
 from gradscope.numerics.stretching import stretching
-from tests.models import ALL, inputs, small
+from tests.models import RECURRENT, SINGLE, inputs, small
 
-RECURRENT = [(name, options) for name, options in [*ALL, ("skip-rnn", {"k": 3, "alpha": 0.0})] if name != "transformer"]
+EVERY = [*RECURRENT, ("skip-rnn", {"k": 3, "alpha": 0.0})]
 
 
 def linear(matrix):
@@ -56,7 +56,7 @@ def test_orthogonal_recurrence_has_zero_exponents():
     assert found.exponents_nats_per_step.abs().max() < 1e-12
 
 
-@pytest.mark.parametrize(("name", "options"), RECURRENT, ids=str)
+@pytest.mark.parametrize(("name", "options"), EVERY, ids=str)
 def test_they_sum_to_the_mean_log_determinant(name, options):
     model, x = small(name, **options), inputs(length=40)
     found = gradscope.lyapunov_exponents(model, x, warm_up=10)
@@ -71,7 +71,7 @@ def test_they_sum_to_the_mean_log_determinant(name, options):
         assert (exponents.isneginf().any(-1) & (torch.stack(determinants).abs() < 1e-12).any(0)).all()
 
 
-@pytest.mark.parametrize(("name", "options"), RECURRENT, ids=str)
+@pytest.mark.parametrize(("name", "options"), EVERY, ids=str)
 def test_every_few_steps_equals_every_step(name, options):
     linearization = gradscope.linearize(small(name, **options), inputs(length=60))
     seldom, always = (exponents_of(linearization, None, 10, every_step=e) for e in (False, True))
@@ -156,7 +156,7 @@ def test_null_directions_are_exact():
     assert torch.isfinite(exponents[:, :3]).all()
 
 
-@pytest.mark.parametrize(("name", "options"), [c for c in RECURRENT if c[0] not in ("hrl", "lstm-gru")], ids=str)
+@pytest.mark.parametrize(("name", "options"), SINGLE, ids=str)
 def test_the_largest_is_the_slope_of_the_adjoint(name, options):
     length = 400
     model, x = small(name, hidden_size=8, **options), inputs(length=length)
