@@ -216,6 +216,7 @@ def test_sizes_below_one_are_refused(size: str) -> None:
 def test_entry_says_what_a_reader_needs(name: str) -> None:
     spec = ARCHITECTURES[name]
     assert spec.family in get_args(Family)
+    assert spec.home.startswith(f"gradscope.architectures.{spec.family.replace('-', '_')}.")
     assert all((spec.equation, spec.paper, spec.gradient_path))
     assert "\n" not in spec.equation
     assert any(year in spec.paper for year in map(str, range(1990, 2031)))
