@@ -25,11 +25,11 @@ class MemoryComponent:
 
     Attributes:
         name: The component.
-        lengthens: Options that spread its memory over T; those of them that are set already count as set well.
+        lengthens: From T to options that spread its memory over T steps; one that is given already is left as it is.
     """
 
     name: str
-    lengthens: Remedy
+    lengthens: Callable[[int], dict[str, OptionValue]]
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def _elsewhere(label: str, entry: ArchitectureSpec, length: int, component: str)
     if memory is None or component.partition("_")[0] == memory.name:
         return ""
     name, *given = label.split(":")
-    options = memory.lengthens({}, length)
+    options = memory.lengthens(length)
     is_set = options.keys() <= {part.partition("=")[0] for part in given}
     return f"{'' if is_set else f'{_written(name, options)} with '}--component {memory.name}, where its memory is"
 

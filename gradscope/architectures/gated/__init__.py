@@ -17,7 +17,7 @@ def _forget_less(given: Mapping[str, Any], length: int) -> dict[str, OptionValue
     return {"forget_bias": max(given["forget_bias"], keeping_bias(length)), "chrono": 0}
 
 
-def _chrono(given: Mapping[str, Any], length: int) -> dict[str, OptionValue]:
+def _chrono(length: int) -> dict[str, OptionValue]:
     return {"chrono": max(2, length)}
 
 
