@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint check bench clean
+.PHONY: demo test lint check readme bench clean
 
 demo: .venv/run
 	$(BIN)/gradscope compare --arch lstm,rrn,lru --lengths 10..1000 --out results/demo
@@ -18,6 +18,9 @@ lint: .venv/dev
 
 check: .venv/dev
 	$(BIN)/gradscope check --quiet
+
+readme: .venv/run
+	$(BIN)/python -m gradscope.architectures.readme_table README.md
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/overhead.py

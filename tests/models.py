@@ -6,23 +6,10 @@ from torch import nn
 
 import gradscope
 from gradscope.architectures.catalogue import ARCHITECTURES
+from tests.equations import EQUATIONS
 
 BATCH, LENGTH, INPUT, HIDDEN = 2, 7, 4, 3
 NAMES = list(ARCHITECTURES)
-RECURRENT = [name for name in NAMES if name != "transformer"]
-VARIANTS = [
-    ("rnn", {"nonlinearity": "relu"}),
-    ("lstm", {"chrono": 20}),
-    ("rrn", {"depth": 3, "inner": "tanh"}),
-    ("rrn", {"depth": 1}),
-    ("sc-lstm-p", {"L": 3, "alpha": 0.5}),
-    ("sc-lstm-i", {"L": 2}),
-    ("skip-rnn", {"k": 1, "alpha": 0.3}),
-    ("linear-rnn", {"init": "orthogonal", "radius": 0.9}),
-    ("lru", {"r_min": 0.5, "r_max": 0.9}),
-    ("transformer", {"heads": 3, "ff": 1}),
-]
-ALL = [(name, {}) for name in NAMES] + VARIANTS
 
 
 def small(name, num_layers=1, dtype=torch.float64, seed=0, input_size=INPUT, hidden_size=HIDDEN, **options):
@@ -33,6 +20,14 @@ def small(name, num_layers=1, dtype=torch.float64, seed=0, input_size=INPUT, hid
 
 def inputs(length=LENGTH, dtype=torch.float64, batch=BATCH, input_size=INPUT, seed=0):
     return gradscope.make_inputs("white", batch=batch, length=length, input_size=input_size, dtype=dtype, seed=seed)
+
+
+ALL = [(name, {}) for name in NAMES]
+ALL += [(name, options) for name, equation in EQUATIONS.items() for options in equation.variants]
+RECURRENT = [(name, options) for name, options in ALL if small(name, **options).state_size]
+SINGLE = [(name, options) for name, options in ALL if isinstance(small(name, **options), gradscope.Recurrence)]
+RECURRENT_NAMES = [name for name, options in RECURRENT if not options]
+SINGLE_NAMES = [name for name, options in SINGLE if not options]
 
 
 class Convolved(gradscope.Recurrence):

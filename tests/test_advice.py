@@ -9,7 +9,8 @@ import pytest
 
 from gradscope import build
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.measurements.diagnosis import CALMING, LASTING, Verdict, advice
+from gradscope.measurements import diagnosis
+from gradscope.measurements.diagnosis import Verdict, advice
 from gradscope.running.architecture_choice import parse_architectures
 
 TROUBLES = ("vanishing", "exploding", "saturated", "unknown")
@@ -73,8 +74,21 @@ def test_nothing_is_advised_where_nothing_is_wrong():
     assert {advice(label, "stable", 1000) for label in LABELS} == {""}
 
 
-def test_remedies_are_of_the_catalogue():
-    assert {*LASTING, *CALMING} <= {*ARCHITECTURES}
+def test_advice_follows_from_the_entries_and_names_none_itself():
+    words = re.findall(r"[\w-]+", Path(diagnosis.__file__).read_text(encoding="utf-8"))
+    assert not {*words} & {*ARCHITECTURES}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_remedies_set_options_to_values_that_they_can_take(name):
+    spec = ARCHITECTURES[name]
+    for length in (1, 500):
+        for remedy in filter(None, (spec.lengthens, spec.calms)):
+            spec.parse_options(name, remedy(spec.parse_options(name, {}), length))
+        if spec.memory_component is not None:
+            spec.parse_options(name, spec.memory_component.lengthens(length))
+            assert spec.memory_component.name in build(name, input_size=2, hidden_size=2).components
+    assert spec.lengthens or not spec.memory_rank
 
 
 def test_other_options_of_a_label_are_kept():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import get_args
 
 import pytest
@@ -26,34 +26,6 @@ from gradscope.contract.sequence import SequenceModel
 from gradscope.errors import UnknownName, UsageError
 
 BATCH, LENGTH, INPUT, HIDDEN = 2, 7, 5, 3
-
-# x inputs and h hidden units, at the default options, with one bias for each affine map
-PARAMETERS: dict[str, Callable[[int, int], int]] = {
-    "rnn": lambda x, h: h * (x + h + 1),
-    "residual-rnn": lambda x, h: h * (x + h + 1),
-    "rrn": lambda x, h: 2 * h * (x + h + 1),
-    "linear-rnn": lambda x, h: h * (x + h),
-    "lstm": lambda x, h: 4 * h * (x + h + 1),
-    "gru": lambda x, h: 3 * h * (x + h + 1),
-    "gru-cho": lambda x, h: 3 * h * (x + h + 1),
-    "sc-lstm-i": lambda x, h: 4 * h * (x + h + 1),
-    "sc-lstm-p": lambda x, h: 4 * h * (x + h + 1) + 1,
-    "skip-rnn": lambda x, h: h * (x + h + 1),
-    "hrl": lambda x, h: 6 * h * (x + h + 1),
-    "lstm-gru": lambda x, h: 7 * h * (x + h + 1),
-    "lru": lambda x, h: 3 * h + 2 * h * x + 2 * h * h + (h if x == h else 0),
-    "min-gru": lambda x, h: 2 * h * (x + 1),
-    "deltanet": lambda x, h: 3 * h * x + x + 1,
-    "transformer": lambda x, h: h * x + (4 * h * h + 4 * h + 2 * h * 4 * h + 4 * h + h + 4 * h) + 2 * h,
-}
-STATE_SIZES: dict[str, Callable[[int, int], int]] = {
-    "0": lambda h, k: 0,
-    "H": lambda h, k: h,
-    "2H": lambda h, k: 2 * h,
-    "3H": lambda h, k: 3 * h,
-    "kH": lambda h, k: k * h,
-    "H²": lambda h, k: h * h,
-}
 
 every_name = pytest.mark.parametrize("name", ARCHITECTURES)
 every_depth = pytest.mark.parametrize("num_layers", [1, 2])
@@ -121,24 +93,17 @@ def test_building_leaves_global_random_numbers_alone(name: str) -> None:
 
 
 @every_name
-@pytest.mark.parametrize(("input_size", "hidden_size"), [(5, 3), (4, 6), (3, 3)])
-def test_parameters_are_counted_by_formula(name: str, input_size: int, hidden_size: int) -> None:
-    model = build(name, input_size=input_size, hidden_size=hidden_size)
-    assert model.parameters_counted == PARAMETERS[name](input_size, hidden_size)
-    assert model.parameters_stored == sum(p.numel() for p in model.parameters())
-    biases = {"rnn": 1, "lstm": 4, "gru": 3, "hrl": 4, "lstm-gru": 7}  # torch's second bias
-    assert model.parameters_stored - model.parameters_counted == biases.get(name, 0) * hidden_size
-
-
-def test_every_entry_has_a_parameter_formula() -> None:
-    assert list(PARAMETERS) == list(ARCHITECTURES)
-
-
-@every_name
 @every_depth
 def test_state_size_is_the_one_in_the_catalogue(name: str, num_layers: int) -> None:
-    formula = STATE_SIZES[ARCHITECTURES[name].state_size]
-    assert make(name, num_layers=num_layers).state_size == num_layers * formula(HIDDEN, 4)
+    """Written as a number, an option's name or neither before H, and a power behind it."""
+    spec = ARCHITECTURES[name]
+    factor, units, power = re.fullmatch(r"(\d+|\w+(?=H)|)(H?)(²?)", spec.state_size).groups()
+    defaults = {option.name: option.default for option in spec.options}
+    size = defaults[factor] if factor in defaults else int(factor or 1)
+    size *= (HIDDEN if units else 1) ** (2 if power else 1)
+    model = make(name, num_layers=num_layers)
+    assert model.state_size == num_layers * size
+    assert bool(model.state_size) == (not isinstance(model, SequenceModel))
 
 
 @every_name
@@ -251,6 +216,7 @@ def test_sizes_below_one_are_refused(size: str) -> None:
 def test_entry_says_what_a_reader_needs(name: str) -> None:
     spec = ARCHITECTURES[name]
     assert spec.family in get_args(Family)
+    assert spec.home.startswith(f"gradscope.architectures.{spec.family.replace('-', '_')}.")
     assert all((spec.equation, spec.paper, spec.gradient_path))
     assert "\n" not in spec.equation
     assert any(year in spec.paper for year in map(str, range(1990, 2031)))
@@ -258,6 +224,11 @@ def test_entry_says_what_a_reader_needs(name: str) -> None:
 
 def test_every_family_has_a_member() -> None:
     assert {spec.family for spec in ARCHITECTURES.values()} == set(get_args(Family))
+
+
+@every_name
+def test_entry_says_what_the_memory_dial_turns(name: str) -> None:
+    assert bool(ARCHITECTURES[name].memory_dial) == make(name).has_memory_dial
 
 
 def test_every_model_class_is_in_the_catalogue() -> None:

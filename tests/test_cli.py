@@ -397,7 +397,9 @@ def test_list_and_explain_say_what_there_is(capsys: Captured) -> None:
         assert spec.paper in listed
         assert run(["explain", name]) == 0
         explained = capsys.readouterr().out
-        assert all(text in explained for text in (spec.equation, spec.paper, *(o.name for o in spec.options)))
+        assert all(
+            text in explained for text in (spec.equation, spec.paper, spec.memory_dial, *(o.name for o in spec.options))
+        )
     for name in INPUTS:
         assert name in listed
         assert run(["explain", name]) == 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import gradscope
-from tests.models import NAMES, RECURRENT, inputs, small
+from tests.models import NAMES, RECURRENT_NAMES, inputs, small
 from tests.tolerances import DECADES, SAME_DECADES
 
 
@@ -38,7 +38,7 @@ def test_cpu_and_cuda_agree(name, num_layers):
             assert torch.allclose(value, reference[key], rtol=0, atol=DECADES[torch.float64], equal_nan=True), key
 
 
-@pytest.mark.parametrize("name", RECURRENT)
+@pytest.mark.parametrize("name", RECURRENT_NAMES)
 def test_spectra_do_not_depend_on_the_number_of_threads(name):
     threads = torch.get_num_threads()
     model, x = small(name, hidden_size=8), inputs(length=80)
@@ -54,7 +54,7 @@ def test_spectra_do_not_depend_on_the_number_of_threads(name):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 @pytest.mark.parametrize("num_layers", [1, 2])
-@pytest.mark.parametrize("name", RECURRENT)
+@pytest.mark.parametrize("name", RECURRENT_NAMES)
 def test_spectra_of_cpu_and_cuda_agree(name, num_layers):
     results = []
     for device in ("cpu", "cuda"):
@@ -72,7 +72,7 @@ def test_spectra_of_cpu_and_cuda_agree(name, num_layers):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
-@pytest.mark.parametrize("name", RECURRENT)
+@pytest.mark.parametrize("name", RECURRENT_NAMES)
 def test_sensitivities_of_cpu_and_cuda_agree(name):
     results = []
     for device in ("cpu", "cuda"):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gradscope.architectures.catalogue import ARCHITECTURES
+from gradscope.architectures.readme_table import with_table
 from gradscope.commands import main as cli
+from gradscope.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 COMMAND_FILES = sorted(file for file in (ROOT / "sample_configs").glob("*.toml") if file.stem != "gradscope")
@@ -67,9 +68,10 @@ def test_every_command_is_in_the_readme(name):
     assert f"gradscope {name}" in README
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_architecture_is_in_the_readme(name):
-    assert f"`{name}`" in README
+def test_the_readme_has_the_table_of_the_catalogue():
+    assert with_table(README) == README, "make readme writes it anew"
+    with pytest.raises(UsageError, match=r"should have a line <!-- architectures: make readme --> and after it"):
+        with_table(README.replace("<!-- /architectures -->", ""))
 
 
 @pytest.mark.parametrize("file", COMMAND_FILES, ids=lambda file: file.name)

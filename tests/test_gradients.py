@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import gradscope
-from tests.models import ALL, RECURRENT, Convolved, inputs, small
+from tests.models import ALL, RECURRENT_NAMES, SINGLE_NAMES, Convolved, inputs, small
 from tests.tolerances import DECADES
 from tests.unrolled import log10_norms, unrolled
 
@@ -60,7 +60,7 @@ def test_prepare_may_reach_back(num_layers, monkeypatch):
     check_against_autograd(model, inputs(), LOSSES["every"])
 
 
-@pytest.mark.parametrize("name", RECURRENT)
+@pytest.mark.parametrize("name", RECURRENT_NAMES)
 def test_checkpointed_trajectories_give_the_same_numbers(name, monkeypatch):
     x, model = inputs(length=150), small(name)
     kept = gradscope.gradient_norms(model, x, [90, 150], loss="mean")
@@ -70,7 +70,7 @@ def test_checkpointed_trajectories_give_the_same_numbers(name, monkeypatch):
         assert torch.allclose(norm, replayed.log10_norm[component], rtol=0, atol=TOLERANCE, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", [name for name in RECURRENT if name not in ("hrl", "lstm-gru")])
+@pytest.mark.parametrize("name", SINGLE_NAMES)
 def test_the_state_adjoint_is_the_product_of_the_models_own_jacobians(name):
     model, x = small(name), inputs()
     result = gradscope.gradient_norms(model, x, [x.shape[1]], loss="last-probe", components=["<state>"])
@@ -111,7 +111,7 @@ def test_the_state_adjoint_is_the_product_of_the_models_own_jacobians(name):
 
 @pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.parametrize("loss", ["last", "mean"])
-@pytest.mark.parametrize("name", RECURRENT)
+@pytest.mark.parametrize("name", RECURRENT_NAMES)
 def test_accelerated_paths_equal_the_autograd_linearization(name, loss, num_layers, monkeypatch):
     from gradscope.measurements import gradient_norms as module
 
@@ -141,7 +141,7 @@ def test_a_sweep_equals_separate_runs(name):
             assert torch.allclose(mine, norm[0], rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", RECURRENT)
+@pytest.mark.parametrize("name", RECURRENT_NAMES)
 def test_shares_of_the_recurrent_weights_add_up(name):
     model, x = small(name), inputs(length=1)
     result = gradscope.gradient_norms(model, x, [1], loss="mean")

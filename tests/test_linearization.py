@@ -8,10 +8,9 @@ import torch
 import gradscope
 from gradscope.contract.state import as_state, as_vector
 from gradscope.numerics.scaled import Scaled
-from tests.models import ALL, inputs, small
+from tests.models import SINGLE, inputs, small
 from tests.tolerances import RELATIVE
 
-SINGLE = [(name, options) for name, options in ALL if name not in ("hrl", "lstm-gru", "transformer")]
 TOLERANCE = RELATIVE[torch.float64]
 
 

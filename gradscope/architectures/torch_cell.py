@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradscope.architectures.memory import logit
+from gradscope.architectures.memory_dials import GateBias, gate_along
 from gradscope.contract.chain import ChainRecurrence, ClosedForm, PointwiseMap, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.model import MemoryGroups
+from gradscope.contract.memory_groups import MemoryGroups
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 
@@ -93,28 +93,17 @@ class TorchCell(ChainRecurrence):
         """The stored ones without the second bias."""
         return self.parameters_stored - self.bias * self.gates * self.hidden_size
 
-
-class KeepingCell(TorchCell):
-    """One whose second gate multiplies the past: f of an LSTM, z of a GRU. Its bias is the memory dial."""
-
-    @property
-    def has_memory_dial(self) -> bool:
-        """The gate's bias, where there is one."""
-        return self.bias
-
-    def turn_memory_dial(self, modulus: float) -> None:
-        """The median of the gate is σ of the median pre-activation, which is the bias."""
-        self.named("bias_ih")[self._rows], self.named("bias_hh")[self._rows] = logit(modulus), 0.0
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """The gate at every step."""
-        u, before = self.states_before(x)
-        recurrent = F.linear(before["h"], self.named("weight_hh")[self._rows], self.named("bias_hh")[self._rows])
-        return torch.sigmoid(u["a"][..., self._rows] + recurrent)
-
-    @property
-    def _rows(self) -> slice:
-        return slice(self.hidden_size, 2 * self.hidden_size)
+    def gate_dial(self, number: int) -> GateBias | None:
+        """The memory dial of a cell whose gate of this number multiplies the past: the gate's bias, if it has one."""
+        if not self.bias:
+            return None
+        rows = slice(number * self.hidden_size, (number + 1) * self.hidden_size)
+        weight, bias = self.named("weight_hh"), self.named("bias_hh")
+        return GateBias(
+            self.named("bias_ih")[rows],
+            lambda x: torch.sigmoid(gate_along(self, x, "a", rows, weight, bias)),
+            second_bias=bias[rows],
+        )
 
 
 def gate_groups(cell: TorchCell, *, magnitude: tuple[int, ...], written: tuple[int, ...], gates: int) -> MemoryGroups:

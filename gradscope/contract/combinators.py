@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradscope.contract.model import MemoryGroups, Model
+from gradscope.contract.memory_dial import MemoryDial, joint_dial
+from gradscope.contract.memory_groups import MemoryGroups
+from gradscope.contract.model import Model
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.symmetry import Symmetry, joined
 
@@ -89,23 +91,15 @@ class Stack(Model):
         )
 
     @property
-    def has_memory_dial(self) -> bool:
-        """Whether one of the layers has."""
-        return any(layer.has_memory_dial for layer in self.layers)
+    def memory_dial(self) -> MemoryDial | None:
+        """Those of the layers that have one, together."""
+        return joint_dial([layer.memory_dial for layer in self.layers], self._inputs_of_layers)
 
-    def turn_memory_dial(self, modulus: float) -> None:
-        """Of all layers that have one."""
-        for layer in self.layers:
-            if layer.has_memory_dial:
-                layer.turn_memory_dial(modulus)
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """Those of the layers together."""
-        found = []
-        for layer in self.layers:
-            found += [layer.memory_moduli(x)] if layer.has_memory_dial else []
-            x = layer(x)
-        return torch.cat(found)
+    def _inputs_of_layers(self, x: Tensor) -> list[Tensor]:
+        found = [x]
+        for layer in self.layers[:-1]:
+            found.append(layer(found[-1]))
+        return found
 
     @property
     def memory_groups(self) -> MemoryGroups:
@@ -177,19 +171,10 @@ class Parallel(Model):
         return tuple(f"branches.{n}.{p}" for n, branch in self.branches.items() for p in branch.recurrent_parameters)
 
     @property
-    def has_memory_dial(self) -> bool:
-        """Whether one of the branches has."""
-        return any(branch.has_memory_dial for branch in self.branches.values())
-
-    def turn_memory_dial(self, modulus: float) -> None:
-        """Of all branches that have one."""
-        for branch in self.branches.values():
-            if branch.has_memory_dial:
-                branch.turn_memory_dial(modulus)
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """Those of the branches together."""
-        return torch.cat([branch.memory_moduli(x) for branch in self.branches.values() if branch.has_memory_dial])
+    def memory_dial(self) -> MemoryDial | None:
+        """Those of the branches that have one, together."""
+        dials = [branch.memory_dial for branch in self.branches.values()]
+        return joint_dial(dials, lambda x: [x] * len(dials))
 
     @property
     def memory_groups(self) -> MemoryGroups:

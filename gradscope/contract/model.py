@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import warnings
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from gradscope.contract.memory_dial import HookedDial, MemoryDial, plain_moduli
+from gradscope.contract.memory_groups import MemoryGroups, whole
 from gradscope.contract.symmetry import Symmetry
 from gradscope.errors import Unmeasurable, UsageError
-
-# Parameter name to its parts: a group (magnitude and angle of the recurrence, input, rest) and rows of the parameter.
-MemoryGroups = dict[str, tuple[tuple[str, slice], ...]]
-EVERY_ROW = slice(None)
 
 
 class Model(nn.Module):
@@ -77,9 +76,24 @@ class Model(nn.Module):
         return self.parameters_stored
 
     @property
+    def memory_dial(self) -> MemoryDial | None:
+        """What sets the median |λ| at initialisation; None where no parameter does."""
+        turn: Any = getattr(self, "turn_memory_dial", None)
+        if turn is None:
+            return None
+        reads: Any = self.dialled_moduli
+        warnings.warn(
+            f"{type(self).__name__} has turn_memory_dial and dialled_moduli; define the property memory_dial instead, "
+            "which returns a gradscope.contract.memory_dial.MemoryDial.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return HookedDial(turn, reads)
+
+    @property
     def has_memory_dial(self) -> bool:
         """Whether :meth:`set_memory` can set the model's median |λ|."""
-        return False
+        return self.memory_dial is not None
 
     def set_memory(self, modulus: float) -> None:
         """Sets the median |λ| at initialisation, through the parameter that the architecture has for it.
@@ -88,15 +102,11 @@ class Model(nn.Module):
             Unmeasurable: The architecture has no such parameter.
             UsageError: A modulus that is not between 0 and 1.
         """
-        self._require_dial()
+        dial = self._required_dial()
         if not 0 < modulus < 1:
             raise UsageError(f"The median |λ| should lie between 0 and 1, but {modulus:g} was given.")
         with torch.no_grad():
-            self.turn_memory_dial(modulus)
-
-    def turn_memory_dial(self, modulus: float) -> None:
-        """Changes the parameters in place; defined where ``has_memory_dial`` is."""
-        raise NotImplementedError
+            dial.turn(modulus)
 
     def memory_moduli(self, x: Tensor) -> Tensor:
         """The |λ| that the dial is about: over units, samples and steps of a gate, or of a matrix's eigenvalues.
@@ -108,24 +118,22 @@ class Model(nn.Module):
             Flat, float64, on the CPU; its ``median()``, of an even number the lower of the two in the middle, is what
             :meth:`set_memory` sets.
         """
-        self._require_dial()
+        dial = self._required_dial()
         with torch.no_grad():
-            return self.dialled_moduli(x).detach().to("cpu", torch.float64).flatten()
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """The |λ| in any shape; defined where ``has_memory_dial`` is."""
-        raise NotImplementedError
+            return plain_moduli(dial, x)
 
     @property
     def memory_groups(self) -> MemoryGroups:
         """Every parameter by its role in the recurrence."""
-        return {name: (("rest", EVERY_ROW),) for name, _ in self.named_parameters()}
+        return whole(rest=tuple(name for name, _ in self.named_parameters()))
 
-    def _require_dial(self) -> None:
-        if not self.has_memory_dial:
+    def _required_dial(self) -> MemoryDial:
+        dial = self.memory_dial
+        if dial is None:
             raise Unmeasurable(
                 f"{self.called} has no memory dial: no parameter of it sets a median |λ| at initialisation."
             )
+        return dial
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs ``(batch, length, output_size)`` for inputs ``(batch, length, input_size)``."""

@@ -33,6 +33,8 @@ class CoreJacobians:
         self._chunk: tuple[Tensor, ...] = ()
         self._memory: Tensor | None = None
         self._rank = torch.full((batch,), core_size)  # an upper bound on that of every product over the chunks so far
+        self._reached = torch.ones(batch, core_size, 1, dtype=torch.float64)  # entries that a product so far can move
+        self._reached_step = 0
 
     def _write(self, start: int, stop: int, out: Tensor) -> None:
         """Writes the core matrices of steps ``start + 1 … stop`` to ``(steps, batch, core_size, core_size)``."""
@@ -58,9 +60,17 @@ class CoreJacobians:
         matrices = self._memory[: stop - self._first]
         with torch.no_grad():
             self._write(self._first, stop, matrices)
-        if bool((matrices[..., 0] == 0).any()):  # a relu that is off: its whole row is zero
-            self._rank = torch.minimum(self._rank, (matrices != 0).any(-1).sum(-1).amin(0))
+        if bool((matrices[..., 0] == 0).any()):
+            self._bound_rank(matrices)
         self._chunk = matrices.unbind(0)
+
+    def _bound_rank(self, matrices: Tensor) -> None:
+        """A relu that is off: its row is zero, and what reached it alone is gone for good."""
+        reached = self._reached if self._reached_step == self._first else torch.ones_like(self._reached)
+        for matrix in (matrices != 0).double().unbind(0):
+            reached = (torch.bmm(matrix, reached) > 0).double()
+            self._rank = torch.minimum(self._rank, reached.sum((-2, -1)).long())
+        self._reached, self._reached_step = reached, self._first + len(matrices)
 
     def core(self, step: int) -> Tensor:
         """The matrix of one step, ``(batch, core_size, core_size)``; valid until another chunk is loaded."""

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from gradscope.architectures.diagonal.lru import LRU
 from gradscope.architectures.gated.gru import GRU
-from gradscope.architectures.memory import whole
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.model import MemoryGroups
+from gradscope.contract.memory_groups import MemoryGroups, whole
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.numerics.diagonal_scan import diagonal_scan

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
-from gradscope.contract.model import Model
 from gradscope.measurements.conditions import check_shape
 from gradscope.measurements.description import Described, Description
 from gradscope.measurements.diagnosis import Verdict, verdict
@@ -26,6 +25,7 @@ from gradscope.measurements.summary_cells import (
     summary_row,
     summary_title,
 )
+from gradscope.own.as_model import measurable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +161,7 @@ class Diagnosis(Described):
 
 
 def diagnose(
-    model: Model,
+    model: nn.Module,
     x: Tensor,
     lengths: Sequence[int] | None = None,
     *,
@@ -178,7 +178,7 @@ def diagnose(
         the horizon is the smallest lag from which on two decades are lost.
 
     Args:
-        model: From :func:`gradscope.build`, or any :class:`gradscope.Recurrence`.
+        model: From :func:`gradscope.build`, or a module of torch; see :func:`gradscope.as_model`.
         x: Inputs, ``(batch, length, input_size)``.
         lengths: Distinct sequence lengths, all from one forward and one reverse pass; that of the inputs by default.
         loss: As in :func:`gradscope.gradient_norms`.
@@ -208,12 +208,13 @@ def diagnose(
         ('vanishing', -1.0, 2.0)
     """
     check_shape(x)
-    primary = model.primary_component
+    measured = measurable(model, x)
+    primary = measured.primary_component
     wanted = component or primary
     norms = gradient_norms(
-        model,
+        measured,
         x,
-        sorted(lengths) if lengths is not None else (x.shape[1],),
+        sorted(lengths) if lengths is not None else None,
         loss=loss,
         seed=seed,
         # the primary component comes along: its largest entries decide where a dtype loses the gradient
@@ -221,10 +222,10 @@ def diagnose(
         largest_entries=True,
     )
     return Diagnosis(
-        label=label or model.built_as or type(model).__name__,
-        parameters=model.parameters_counted,
-        parameters_stored=model.parameters_stored,
-        state_size=model.state_size,
+        label=label or measured.built_as or measured.called,
+        parameters=measured.parameters_counted,
+        parameters_stored=measured.parameters_stored,
+        state_size=measured.state_size,
         summaries=summarize(norms, wanted),
         norms=norms,
     )

@@ -3,51 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 from gradscope.architectures.catalogue import ARCHITECTURES
+from gradscope.architectures.remedies import KEPT_DECADES
+from gradscope.architectures.spec import ArchitectureSpec, Remedy
 from gradscope.contract.option import OptionValue
 from gradscope.errors import UsageError
 from gradscope.measurements.summary import LengthSummary
 
 Verdict = Literal["vanishing", "stable", "exploding", "saturated", "unknown"]
-Remedy = Callable[[Mapping[str, Any], int], dict[str, OptionValue]]
 
-VANISHING_DECADES = -2.0  # relative norm at step 1 at or below: vanishing
+VANISHING_DECADES = KEPT_DECADES  # relative norm at step 1 at or below: vanishing
 EXPLODING_DECADES = 2.0  # at or above: exploding
-
-
-def _keeping_modulus(length: int) -> float:
-    """Smallest factor of every step that loses no more than two decades over T, 10^(-2/T), rounded up."""
-    scale = math.pow(10, 2 + len(str(length)))
-    return math.ceil(scale * math.pow(10, VANISHING_DECADES / length)) / scale
-
-
-def _keeping_bias(length: int) -> float:
-    """Bias b of a forget gate with σ(b) = 10^(-2/T), rounded up; at least the 1 of Jozefowicz et al. (2015)."""
-    modulus = math.pow(10, VANISHING_DECADES / length)
-    return max(1.0, math.ceil(10 * math.log(modulus / (1 - modulus))) / 10)
-
-
-# Options that lengthen or calm an architecture's memory, from its options and T; each was measured to help. L is small
-# because an SC-LSTM's shortcut is reached and left in up to L lossy steps, which cost more than the chain of anchors.
-LASTING: dict[str, Remedy] = {
-    "rrn": lambda given, length: {"inner": "tanh"} if given["depth"] > 1 else {},  # one tanh sub-layer explodes
-    "linear-rnn": lambda given, length: {"init": "orthogonal", "radius": 1.0},
-    "lstm": lambda given, length: {"forget_bias": max(given["forget_bias"], _keeping_bias(length)), "chrono": 0},
-    "sc-lstm-i": lambda given, length: {"L": min(given["L"], 5), "alpha": 1.0},
-    "sc-lstm-p": lambda given, length: {"L": min(given["L"], 5), "alpha": 1.0},
-    "skip-rnn": lambda given, length: {"k": 4, "alpha": 0.6},
-    "lru": lambda given, length: {"r_min": max(given["r_min"], _keeping_modulus(length)), "r_max": 1.0},
-}
-CALMING: dict[str, Remedy] = {
-    "residual-rnn": lambda given, length: {"alpha": min(abs(given["alpha"]), float(f"{2 / length:.2g}"))},
-    "linear-rnn": lambda given, length: {"init": "orthogonal", "radius": 1.0},
-    "sc-lstm-i": lambda given, length: {"L": max(given["L"], 5), "alpha": min(given["alpha"], 1.0)},
-    "sc-lstm-p": lambda given, length: {"L": max(given["L"], 5), "alpha": min(given["alpha"], 1.0)},
-    "skip-rnn": lambda given, length: {"k": 4, "alpha": min(given["alpha"], 0.6)},
-}
 
 
 def verdict(summary: LengthSummary) -> Verdict:
@@ -93,49 +62,58 @@ def advice(
         clip_norm: The norm that gradients are clipped to.
         component: What the finding is about.
     """
+    entry = ARCHITECTURES.get(label.partition(":")[0])
+    calmer = _changed(label, entry, entry.calms, length) if entry else ""
     if finding == "exploding":
-        calmer = _changed(label, CALMING, length) or "smaller weights"
-        return f"{calmer}, or clip the gradient's norm{_clipping(log10_weight_gradient_norm, clip_norm)}"
+        clipping = _clipping(log10_weight_gradient_norm, clip_norm)
+        return f"{calmer or 'smaller weights'}, or clip the gradient's norm{clipping}"
     if finding == "saturated":
-        calmer = _changed(label, CALMING, length)
         general = "where units saturate, smaller weights or inputs, or normalised inputs; --dtype float64 to see more"
         return f"{calmer}; {general}" if calmer else general
     if finding == "vanishing":
-        return ", or ".join(_lasting(label, length, component))
+        return ", or ".join(_lasting(label, entry, length, component))
     return "smaller weights, --loss last-probe, or --dtype float64" if finding == "unknown" else ""
 
 
-def _lasting(label: str, length: int, component: str) -> list[str]:
+def _lasting(label: str, entry: ArchitectureSpec | None, length: int, component: str) -> list[str]:
     """What lengthens the memory to T: options of its own first, then architectures made for it."""
-    name, *given = label.split(":")
-    own = _changed(label, LASTING, length)
-    found = [own] if own else []
-    if name == "lstm" and component.partition("_")[0] != "c":
-        has_chrono = any(option.startswith("chrono=") for option in given)
-        found.append(f"{'' if has_chrono else f'lstm:chrono={max(2, length)} with '}--component c, where its memory is")
-    others = {
-        "lru": f"lru:r_min={_keeping_modulus(length):.12g}",
-        "lstm": f"lstm:forget_bias={_keeping_bias(length):g}",
-    }
-    if len(found) < 2:
-        found += [text for other, text in others.items() if other != name]
-    return found[:2]
+    found = []
+    if entry is not None:
+        found = [_changed(label, entry, entry.lengthens, length), _elsewhere(label, entry, length, component)]
+    made_for_it = ((spec.memory_rank, name, spec) for name, spec in ARCHITECTURES.items() if spec.memory_rank)
+    for _, name, spec in sorted(made_for_it, key=lambda ranked: ranked[0]):
+        found += [_changed(name, spec, spec.lengthens, length)] if spec is not entry else []
+    return [text for text in found if text][:2]
 
 
-def _changed(label: str, remedies: Mapping[str, Remedy], length: int) -> str:
-    """The label with the options that a remedy sets; empty where there is none or the label carries them already."""
-    name, *given = label.split(":")
-    if name not in remedies:
+def _elsewhere(label: str, entry: ArchitectureSpec, length: int, component: str) -> str:
+    """The component that keeps the memory, with the options that it needs; empty where that is what was looked at."""
+    memory = entry.memory_component
+    if memory is None or component.partition("_")[0] == memory.name:
         return ""
-    spec = ARCHITECTURES[name]
+    name, *given = label.split(":")
+    options = memory.lengthens(length)
+    is_set = options.keys() <= {part.partition("=")[0] for part in given}
+    return f"{'' if is_set else f'{_written(name, options)} with '}--component {memory.name}, where its memory is"
+
+
+def _changed(label: str, entry: ArchitectureSpec, remedy: Remedy | None, length: int) -> str:
+    """The label with the options that a remedy sets; empty where there is none or the label carries them already."""
+    if remedy is None:
+        return ""
+    name, *given = label.split(":")
     try:
-        values = spec.parse_options(name, {key: value for key, _, value in (part.partition("=") for part in given)})
+        values = entry.parse_options(name, {key: value for key, _, value in (part.partition("=") for part in given)})
     except UsageError:  # label=NAME gave something else this name
         return ""
-    changes = {key: value for key, value in remedies[name](values, length).items() if value != values[key]}
-    defaults = {option.name: option.default for option in spec.options}
+    changes = {key: value for key, value in remedy(values, length).items() if value != values[key]}
+    defaults = {option.name: option.default for option in entry.options}
     shown = {key: value for key, value in (values | changes).items() if key in changes or value != defaults[key]}
-    return name + "".join(f":{key}={_text(value)}" for key, value in shown.items()) if changes else ""
+    return _written(name, shown) if changes else ""
+
+
+def _written(name: str, options: Mapping[str, OptionValue]) -> str:
+    return name + "".join(f":{key}={_text(value)}" for key, value in options.items())
 
 
 def _text(value: OptionValue) -> str:

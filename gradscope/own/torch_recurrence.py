@@ -16,7 +16,12 @@ from gradscope.contract.model import Model
 from gradscope.contract.probe import check_modes
 from gradscope.errors import Unmeasurable
 
-CLASSES: dict[type[nn.Module], type[TorchCell]] = {nn.RNN: RNN, nn.LSTM: LSTM, nn.GRU: GRU}
+# The class of the same equations, and the name under which the catalogue has it.
+CLASSES: dict[type[nn.Module], tuple[type[TorchCell], str]] = {
+    nn.RNN: (RNN, "rnn"),
+    nn.LSTM: (LSTM, "lstm"),
+    nn.GRU: (GRU, "gru"),
+}
 
 
 class _Shared(Initializer):
@@ -41,9 +46,9 @@ def torch_recurrence(module: nn.Module) -> Model | None:
     Raises:
         Unmeasurable: Two directions, a projected state, or dropout between the layers in training mode.
     """
-    cls = CLASSES.get(type(module))
-    if cls is None or not isinstance(module, nn.RNNBase):
+    if type(module) not in CLASSES or not isinstance(module, nn.RNNBase):
         return None
+    cls, catalogue_name = CLASSES[type(module)]
     name = type(module).__name__
     if module.bidirectional:
         raise Unmeasurable(
@@ -66,4 +71,7 @@ def torch_recurrence(module: nn.Module) -> Model | None:
         shared = _Shared(own[each] for each in names)
         options = {"nonlinearity": module.nonlinearity} if isinstance(module, nn.RNN) else {}
         layers.append(cls(size, module.hidden_size, shared, layer=index, bias=module.bias, **options))
-    return layers[0] if len(layers) == 1 else Stack(layers, flat_names=True)
+    model = layers[0] if len(layers) == 1 else Stack(layers, flat_names=True)
+    relu = isinstance(module, nn.RNN) and module.nonlinearity == "relu"
+    model.built_as = f"{catalogue_name}:nonlinearity=relu" if relu else catalogue_name
+    return model

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from gradscope.architectures.affine import add_affine, affine_axes
 from gradscope.architectures.gated.lstm import lstm_update
-from gradscope.architectures.memory import logit
+from gradscope.architectures.memory_dials import GateBias, gate_along
 from gradscope.contract.block_matrix import BlockMatrix
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.model import EVERY_ROW, MemoryGroups
+from gradscope.contract.memory_dial import MemoryDial
+from gradscope.contract.memory_groups import MemoryGroups, whole
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.dense_spectrum import dense_eigenvalues, dense_singular_values
@@ -106,19 +107,10 @@ class SCLSTMI(ChainRecurrence):
         return torch.cat([found, torch.zeros_like(found[..., : self.hidden_size])], dim=-1)
 
     @property
-    def has_memory_dial(self) -> bool:
-        """The forget gate's bias."""
-        return True
-
-    def turn_memory_dial(self, modulus: float) -> None:
-        """The median f is σ of the median pre-activation, which is the bias; α stays."""
-        self.bias[self.hidden_size : 2 * self.hidden_size] = logit(modulus)
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """f_t."""
-        u, before = self.states_before(x)
-        rows = slice(self.hidden_size, 2 * self.hidden_size)
-        return torch.sigmoid(u["a"][..., rows] + F.linear(before["h"], self.weight_hh[rows]))
+    def memory_dial(self) -> MemoryDial:
+        """The forget gate's bias; α stays."""
+        f = slice(self.hidden_size, 2 * self.hidden_size)
+        return GateBias(self.bias[f], lambda x: torch.sigmoid(gate_along(self, x, "a", f, self.weight_hh)))
 
     @property
     def memory_groups(self) -> MemoryGroups:
@@ -128,7 +120,7 @@ class SCLSTMI(ChainRecurrence):
         kept = (("rest", i), ("magnitude", f), ("rest", g), ("rest", o))
         groups: MemoryGroups = {"weight_hh": kept, "bias": kept}
         groups["weight_ih"] = (("input", i), ("magnitude", f), ("input", g), ("rest", o))
-        return groups | {name: (("rest", EVERY_ROW),) for name, _ in self.named_parameters() if name == "alpha"}
+        return groups | whole(rest=tuple(name for name, _ in self.named_parameters() if name == "alpha"))
 
 
 class SCLSTMP(SCLSTMI):

@@ -1,1 +1,76 @@
 """Dense recurrences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from gradscope.architectures.spec import ArchitectureSpec
+from gradscope.contract.option import Option, OptionValue
+
+_dense = partial(ArchitectureSpec, "dense")
+
+
+def _tanh_inside(given: Mapping[str, Any], length: int) -> dict[str, OptionValue]:
+    return {"inner": "tanh"} if given["depth"] > 1 else {}  # one tanh sub-layer explodes
+
+
+def _small_steps(given: Mapping[str, Any], length: int) -> dict[str, OptionValue]:
+    return {"alpha": min(abs(given["alpha"]), float(f"{2 / length:.2g}"))}
+
+
+def _orthogonal(given: Mapping[str, Any], length: int) -> dict[str, OptionValue]:
+    return {"init": "orthogonal", "radius": 1.0}
+
+
+DENSE = {
+    "rnn": _dense(
+        home="gradscope.architectures.dense.rnn:RNN",
+        equation="h_t = tanh(W x_t + U h_{t-1} + b)",
+        paper="Elman 1990; Pascanu et al. 2013, arXiv:1211.5063",
+        gradient_path="k",
+        parallelisable=False,
+        state_size="H",
+        options=(Option("nonlinearity", "tanh", "activation", choices=("tanh", "relu")),),
+        memory_dial="scale of U",
+    ),
+    "residual-rnn": _dense(
+        home="gradscope.architectures.dense.residual_rnn:ResidualRNN",
+        equation="h_t = h_{t-1} + α tanh(W x_t + U h_{t-1} + b)",
+        paper="residual form of Elman 1990",
+        gradient_path="k (an identity path beside it)",
+        parallelisable=False,
+        state_size="H",
+        options=(Option("alpha", 1.0, "size of the residual step"),),
+        calms=_small_steps,
+    ),
+    "rrn": _dense(
+        home="gradscope.architectures.dense.rrn:RRN",
+        equation="y^m = σ(W_m x_t + U_m y^{m-1} + b_m), y^0 = h_{t-1}; h_t = tanh(h_{t-1} + y^K)",
+        paper="Wang & Tian, EMNLP 2016",
+        gradient_path="k",
+        parallelisable=False,
+        state_size="H",
+        options=(
+            Option("depth", 2, "affine sub-layers K in one step", minimum=1),
+            Option("inner", "sigmoid", "activation of the sub-layers", choices=("sigmoid", "tanh", "relu")),
+        ),
+        lengthens=_tanh_inside,
+    ),
+    "linear-rnn": _dense(
+        home="gradscope.architectures.dense.linear_rnn:LinearRNN",
+        equation="h_t = A h_{t-1} + B x_t",
+        paper="Zucchet & Orvieto 2024, arXiv:2405.21064",
+        gradient_path="k",
+        parallelisable=True,
+        state_size="H",
+        options=(
+            Option("init", "ginibre", "ensemble that A is drawn from", choices=("ginibre", "orthogonal")),
+            Option("radius", 1.0, "spectral radius of A (of its limit, for ginibre)", minimum=0.0),
+        ),
+        memory_dial="scale of A",
+        lengthens=_orthogonal,
+        calms=_orthogonal,
+    ),
+}

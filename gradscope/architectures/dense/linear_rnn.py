@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradscope.architectures.memory import eigenvalue_moduli, scale_to_median, whole
+from gradscope.architectures.memory_dials import MatrixScale
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.model import MemoryGroups
+from gradscope.contract.memory_dial import MemoryDial
+from gradscope.contract.memory_groups import MemoryGroups, whole
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 
@@ -66,17 +67,9 @@ class LinearRNN(ChainRecurrence):
         return {"h": a[0] + u["a"]}
 
     @property
-    def has_memory_dial(self) -> bool:
+    def memory_dial(self) -> MemoryDial:
         """The scale of A."""
-        return True
-
-    def turn_memory_dial(self, modulus: float) -> None:
-        """Scales A: the median modulus of its eigenvalues; the spectral radius is larger."""
-        scale_to_median(self.A, modulus)
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """Eigenvalues of A."""
-        return eigenvalue_moduli(self.A)
+        return MatrixScale(self.A)
 
     @property
     def memory_groups(self) -> MemoryGroups:

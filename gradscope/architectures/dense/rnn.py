@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gradscope.architectures.memory import eigenvalue_moduli, scale_to_median, whole
+from gradscope.architectures.memory_dials import MatrixScale
 from gradscope.architectures.torch_cell import TorchCell
 from gradscope.contract.chain import Derivatives, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.model import MemoryGroups
+from gradscope.contract.memory_dial import MemoryDial
+from gradscope.contract.memory_groups import MemoryGroups, whole
 from gradscope.contract.state import Prepared, State
 from gradscope.numerics.activations import tanh
 
@@ -56,17 +57,9 @@ class RNN(TorchCell):
         return {"h": self.phi(a[0] + u["a"])}
 
     @property
-    def has_memory_dial(self) -> bool:
+    def memory_dial(self) -> MemoryDial:
         """The scale of U."""
-        return True
-
-    def turn_memory_dial(self, modulus: float) -> None:
-        """Scales U: the median modulus of its eigenvalues; tanh makes those of J_t smaller."""
-        scale_to_median(self.named("weight_hh"), modulus)
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """Eigenvalues of U."""
-        return eigenvalue_moduli(self.named("weight_hh"))
+        return MatrixScale(self.named("weight_hh"))
 
     @property
     def memory_groups(self) -> MemoryGroups:

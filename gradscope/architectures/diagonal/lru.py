@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from gradscope.architectures.memory import whole
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.model import MemoryGroups
+from gradscope.contract.memory_dial import MemoryDial
+from gradscope.contract.memory_groups import MemoryGroups, whole
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.errors import UsageError
+
+
+@dataclass(frozen=True)
+class TimeConstants(MemoryDial):
+    """ν of every unit: time constants spread over a factor of two about the median, in the order they had.
+
+    Of an even number of units the two in the middle are equal, so that every definition of the median agrees.
+
+    Attributes:
+        nu_log: |λ| = exp(−e^ν).
+        gamma_log: Follows as at first, log √(1 − |λ|²).
+    """
+
+    nu_log: Tensor
+    gamma_log: Tensor
+
+    def turn(self, modulus: float) -> None:
+        """Sets ν of every unit, and γ."""
+        nu, units = self.nu_log.detach(), len(self.nu_log)
+        above = torch.linspace(0, math.log(2), (units + 1) // 2, dtype=nu.dtype, device=nu.device)
+        spread = torch.cat([-above.flip(0), above[units % 2 :]])
+        nu[nu.argsort()] = math.log(-math.log(modulus)) + spread
+        self.gamma_log.detach().copy_(0.5 * torch.log(-torch.expm1(-2 * torch.exp(nu))))
+
+    def moduli(self, x: Tensor) -> Tensor:
+        """|λ|, whatever the inputs are."""
+        return torch.exp(-torch.exp(self.nu_log))
 
 
 class LRU(DiagonalRecurrence):
@@ -83,24 +111,9 @@ class LRU(DiagonalRecurrence):
         return y + self.D * u["x"] if self.input_size == self.hidden_size else y
 
     @property
-    def has_memory_dial(self) -> bool:
-        """ν, of every unit."""
-        return True
-
-    def turn_memory_dial(self, modulus: float) -> None:
-        """Time constants spread over a factor of two about the median, in the order they had; γ as at first.
-
-        Of an even number of units the two in the middle are equal, so that every definition of the median agrees.
-        """
-        half, nu = (self.hidden_size + 1) // 2, self.nu_log
-        above = torch.linspace(0, math.log(2), half, dtype=nu.dtype, device=nu.device)
-        spread = torch.cat([-above.flip(0), above[self.hidden_size % 2 :]])
-        self.nu_log[self.nu_log.argsort()] = math.log(-math.log(modulus)) + spread
-        self.gamma_log.copy_(0.5 * torch.log(-torch.expm1(-2 * torch.exp(self.nu_log))))
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """|λ|."""
-        return torch.exp(-torch.exp(self.nu_log))
+    def memory_dial(self) -> MemoryDial:
+        """ν of every unit."""
+        return TimeConstants(self.nu_log, self.gamma_log)
 
     @property
     def memory_groups(self) -> MemoryGroups:

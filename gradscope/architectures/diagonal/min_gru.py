@@ -7,10 +7,11 @@ import math
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradscope.architectures.memory import logit, whole
+from gradscope.architectures.memory_dials import GateBias
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.model import MemoryGroups
+from gradscope.contract.memory_dial import MemoryDial
+from gradscope.contract.memory_groups import MemoryGroups, whole
 from gradscope.contract.state import Block, Prepared
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import sigmoid
@@ -45,17 +46,9 @@ class MinGRU(DiagonalRecurrence):
         return {"a": sigmoid(-gate), "b": sigmoid(gate) * F.linear(x, self.weight_h, self.bias_h)}
 
     @property
-    def has_memory_dial(self) -> bool:
-        """The gate's bias."""
-        return True
-
-    def turn_memory_dial(self, modulus: float) -> None:
-        """The median a = 1 − z is σ of minus the median pre-activation, which is the bias."""
-        self.bias_z.fill_(-logit(modulus))
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """a_t."""
-        return self.prepare(x)["a"]
+    def memory_dial(self) -> MemoryDial:
+        """The gate's bias: z writes, a is kept."""
+        return GateBias(self.bias_z, lambda x: self.prepare(x)["a"], writes=True)
 
     @property
     def memory_groups(self) -> MemoryGroups:

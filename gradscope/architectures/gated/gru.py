@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gradscope.architectures.torch_cell import KeepingCell, gate_groups
+from gradscope.architectures.torch_cell import TorchCell, gate_groups
 from gradscope.contract.chain import Derivatives, Gates, Node, Stage
-from gradscope.contract.model import MemoryGroups
+from gradscope.contract.memory_dial import MemoryDial
+from gradscope.contract.memory_groups import MemoryGroups
 from gradscope.contract.state import Prepared, State
 from gradscope.numerics.activations import sigmoid, tanh
 
@@ -27,7 +28,7 @@ def gru_derivatives(a: Tensor, u: Tensor, s: Mapping[str, Tensor]) -> tuple[Deri
     return (Derivatives("h", {0: by_r, 1: by_z, 2: r.mul_(by_n)}, {"h": z}, {}, {2: by_n}),)
 
 
-class GRU(KeepingCell):
+class GRU(TorchCell):
     """torch's ``nn.GRU`` layer, with its parameter names and gates r, z, n.
 
     r, z = σ(W x_t + U h_{t−1} + b);  n = tanh(W_n x_t + b_in + r ⊙ (U_n h_{t−1} + b_hn));
@@ -48,6 +49,11 @@ class GRU(KeepingCell):
         u_r, u_z, u_n = u["a"].chunk(3, dim=-1)
         r, z, one_minus_z = sigmoid(a[0] + u_r), sigmoid(a[1] + u_z), sigmoid(-(a[1] + u_z))
         return {"h": one_minus_z * tanh(u_n + r * a[2]) + z * s["h"]}
+
+    @property
+    def memory_dial(self) -> MemoryDial | None:
+        """The update gate's bias."""
+        return self.gate_dial(1)
 
     @property
     def memory_groups(self) -> MemoryGroups:

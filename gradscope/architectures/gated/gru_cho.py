@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradscope.architectures.affine import add_affine, affine_axes
-from gradscope.architectures.memory import logit, whole
+from gradscope.architectures.memory_dials import GateBias, gate_along
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.model import MemoryGroups
+from gradscope.contract.memory_dial import MemoryDial
+from gradscope.contract.memory_groups import MemoryGroups, whole
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import sigmoid, tanh
@@ -60,19 +61,10 @@ class GRUCho(ChainRecurrence):
         return {"h": s["h"] + s["z"] * (tanh(a[0] + u["n"]) - s["h"])}
 
     @property
-    def has_memory_dial(self) -> bool:
+    def memory_dial(self) -> MemoryDial:
         """The update gate's bias: z writes."""
-        return True
-
-    def turn_memory_dial(self, modulus: float) -> None:
-        """The median 1 − z is σ of minus the median pre-activation, which is the bias."""
-        self.bias_rz[self.hidden_size :] = -logit(modulus)
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """1 − z_t."""
-        u, before = self.states_before(x)
-        rows = slice(self.hidden_size, 2 * self.hidden_size)
-        return torch.sigmoid(-u["rz"][..., rows] - F.linear(before["h"], self.weight_hh_rz[rows]))
+        z, weight = slice(self.hidden_size, 2 * self.hidden_size), self.weight_hh_rz
+        return GateBias(self.bias_rz[z], lambda x: torch.sigmoid(-gate_along(self, x, "rz", z, weight)), writes=True)
 
     @property
     def memory_groups(self) -> MemoryGroups:

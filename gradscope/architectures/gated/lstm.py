@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradscope.architectures.torch_cell import KeepingCell, gate_groups
+from gradscope.architectures.torch_cell import TorchCell, gate_groups
 from gradscope.contract.chain import Derivatives, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.model import MemoryGroups
+from gradscope.contract.memory_dial import MemoryDial
+from gradscope.contract.memory_groups import MemoryGroups
 from gradscope.contract.state import Prepared, State
 from gradscope.errors import UsageError
 from gradscope.numerics.activations import sigmoid, tanh
@@ -45,7 +46,7 @@ def lstm_derivatives(a: Tensor, u: Tensor, s: Mapping[str, Tensor]) -> tuple[Der
     )
 
 
-class LSTM(KeepingCell):
+class LSTM(TorchCell):
     """torch's ``nn.LSTM`` layer, with its parameter names.
 
     i, f, o = σ(W x_t + U h_{t−1} + b), g = tanh(…);  c_t = f ⊙ c_{t−1} + i ⊙ g;  h_t = o ⊙ tanh c_t.
@@ -79,7 +80,7 @@ class LSTM(KeepingCell):
             first.copy_(torch.cat([-forget, forget, torch.zeros(2 * hidden_size, dtype=first.dtype)]))
             self.named("bias_hh").detach().zero_()
         if forget_bias:
-            self.named("bias_ih").detach()[self._rows] += forget_bias
+            self.named("bias_ih").detach()[hidden_size : 2 * hidden_size] += forget_bias
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -106,6 +107,11 @@ class LSTM(KeepingCell):
             ):
                 before = torch.addcmul(write, forget, before, out=now)
         return {"h": h, "c": c}
+
+    @property
+    def memory_dial(self) -> MemoryDial | None:
+        """The forget gate's bias, where there is one."""
+        return self.gate_dial(1)
 
     @property
     def memory_groups(self) -> MemoryGroups:

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradscope.architectures.memory import logit, whole
+from gradscope.architectures.memory_dials import GateBias
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.matrix_state import MatrixStateRecurrence
-from gradscope.contract.model import MemoryGroups
+from gradscope.contract.memory_dial import MemoryDial
+from gradscope.contract.memory_groups import MemoryGroups, whole
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import sigmoid
@@ -80,17 +81,9 @@ class DeltaNet(MatrixStateRecurrence):
         return Spectrum(eigenvalues.values.abs(), eigenvalues.multiplicity)
 
     @property
-    def has_memory_dial(self) -> bool:
-        """The write strength's bias."""
-        return True
-
-    def turn_memory_dial(self, modulus: float) -> None:
-        """The median of 1 − β, what is left along the key, is σ of minus the bias; all other directions keep 1."""
-        self.bias_beta.fill_(-logit(modulus))
-
-    def dialled_moduli(self, x: Tensor) -> Tensor:
-        """1 − β_t."""
-        return 1 - self.prepare(x)["beta"]
+    def memory_dial(self) -> MemoryDial:
+        """The write strength's bias: 1 − β is left along the key; all other directions keep 1."""
+        return GateBias(self.bias_beta, lambda x: 1 - self.prepare(x)["beta"], writes=True)
 
     @property
     def memory_groups(self) -> MemoryGroups:

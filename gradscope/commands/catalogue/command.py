@@ -57,6 +57,7 @@ def explain(name: Annotated[str, typer.Argument(help="An architecture or an inpu
     typer.echo(f"  state           {spec.state_size} real numbers a sample and layer, H = hidden size")
     typer.echo(f"  gradient path   {spec.gradient_path} factors from the loss to a step k steps back")
     typer.echo(f"  parallelisable  {'yes' if spec.parallelisable else 'no'}")
+    typer.echo(f"  memory dial     {spec.memory_dial or 'none'}")
     typer.echo(f"  paper           {spec.paper}")
     _echo_options(spec.options)
     typer.echo(f"  try             gradscope compare --arch {name} --lengths 10..1000")

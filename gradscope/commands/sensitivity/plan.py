@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gradscope.architectures.build import build
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.commands.sensitivity.curvatures import HessianCell
 from gradscope.commands.sensitivity.depths import DepthCell
@@ -112,8 +111,7 @@ def _about_dials(without: dict[str, Model], count: int) -> list[str]:
 
 def _with_dial() -> list[str]:
     """Names of the catalogue's architectures with a memory dial."""
-    small = {name: build(name, input_size=1, hidden_size=2) for name in ARCHITECTURES}
-    return [name for name, model in small.items() if model.has_memory_dial]
+    return [name for name, spec in ARCHITECTURES.items() if spec.memory_dial]
 
 
 def _with_data(configuration: SensitivityConfiguration, file: Path) -> SensitivityConfiguration:
