@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,8 @@ def test_what_stands_above_the_cases_holds_for_all_of_them_unless_a_case_says_ot
         'lengths = [5, 7]\nhidden_size = 3\ntolerance = 0.5\n[[case]]\narch = "rnn"\n'
         '[[case]]\narch = "gru"\nhidden-size = 4\nlengths = "20"\ntolerance = 0.02\nname = "wide"\n',
     )
-    assert (first.lengths, first.hidden_size, first.tolerance) == ((5, 7), 3, 0.5)
-    assert (second.name, second.lengths, second.hidden_size, second.tolerance) == ("wide", (20,), 4, 0.02)
+    assert (first.lengths, first.model.hidden_size, first.tolerance) == ((5, 7), 3, 0.5)
+    assert (second.name, second.lengths, second.model.hidden_size, second.tolerance) == ("wide", (20,), 4, 0.02)
 
 
 def test_several_architectures_are_one_case_each(tmp_path):
@@ -100,9 +101,10 @@ def test_a_table_of_a_case_gives_the_case_again(tmp_path):
     )
     for case in read(tmp_path, text):
         (again,) = cases_of({"case": [case.as_table()]}, tmp_path / "gradscope.toml", tmp_path)
-        for key in ("name", "lengths", "gate", "hidden_size", "num_layers", "input", "batch", "loss", "seeds", "seed"):
+        for key in ("name", "lengths", "gate", "input", "loss", "seeds", "seed"):
             assert getattr(again, key) == getattr(case, key)
         assert (again.reference, again.architecture.options) == (case.reference, case.architecture.options)
+        assert replace(again.model, architecture=case.architecture) == case.model
 
 
 def test_the_starter_file_runs_as_it_is(tmp_path):

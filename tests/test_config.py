@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.commands.check.starter import STARTER
+from gradscope.commands.check.case_file import STARTER
 from gradscope.commands.compare.command import COMMAND
 from gradscope.commands.compare.options import OPTIONS, CompareConfiguration
 from gradscope.commands.files.command import read_toml

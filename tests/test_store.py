@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,14 +88,14 @@ def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     store.write_frame(frame, tmp_path / "a.csv")
     before = (tmp_path / "a.csv").read_text()
 
-    def breaks_off(self: pd.DataFrame, path: Path, **options: object) -> None:
-        Path(path).write_text("a\n1")
-        raise OSError("No space left on device")
+    def breaks_off(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_csv", breaks_off)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(os, "fsync", breaks_off)
+    with pytest.raises(UsageError, match=r"a\.csv cannot be written: No space left on device"):
         store.write_frame(pd.DataFrame({"a": [3, 4]}), tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_pictures_are_drawn_from_the_files(tmp_path: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
