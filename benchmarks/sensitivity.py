@@ -13,7 +13,7 @@ from timing import seconds
 
 import gradscope
 from gradscope.experiments.scalar_law import scalar_law
-from gradscope.inputs.driven import driven_input
+from gradscope.inputs.processes import driven_input
 
 LAMBDAS, STEPS, SAMPLES = (0.9, 0.968, 0.99, 0.997, 0.999), 10_000, 256
 BATCH, LENGTH, HIDDEN = 4, 200, 32

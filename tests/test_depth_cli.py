@@ -14,8 +14,7 @@ import torch
 import gradscope
 from gradscope.commands.main import run
 from gradscope.commands.sensitivity.command import COMMAND
-from gradscope.commands.sensitivity.curvatures import HessianCell
-from gradscope.commands.sensitivity.depths import DepthCell
+from gradscope.commands.sensitivity.studies import DepthCell, HessianCell
 from gradscope.experiments.depth import signal_propagation
 from gradscope.experiments.teacher_student import teacher_student_hessian
 from gradscope.running.plan import Plan

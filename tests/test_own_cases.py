@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gradscope.commands.main import run
-from gradscope.own.seeded_generators import seeded_generators
+from gradscope.own.own_class import seeded_generators
 
 Captured = pytest.CaptureFixture[str]
 CASES = (

@@ -8,9 +8,9 @@ import pytest
 from gradscope.commands.sensitivity.lambdas import parse_lambdas
 from gradscope.errors import UnknownName, UsageError
 from gradscope.experiments.scalar_law import CHUNK_STEPS, scalar_law
-from gradscope.inputs.driven import driven_input
 from gradscope.inputs.make import make_inputs
-from gradscope.numerics.power_law import fit_exponent
+from gradscope.inputs.processes import driven_input
+from gradscope.numerics.fits import fit_exponent
 from gradscope.numerics.random_streams import random_stream
 
 LAMBDAS = [0.9, -0.5, 0.8 + 0.3j]

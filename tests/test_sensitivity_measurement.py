@@ -11,7 +11,7 @@ from gradscope.commands.sensitivity.scalar_laws import FROM_THE_LIMIT, ScalarCel
 from gradscope.contract.state import as_vector
 from gradscope.dynamics.linearize import linearize
 from gradscope.measurements.memory_sensitivity import last_values, weight_gradients
-from gradscope.numerics.power_law import fit_exponent
+from gradscope.numerics.fits import fit_exponent
 from gradscope.running.definitions import InputDefinition
 from gradscope.running.input_choice import InputChoice
 from tests.models import ALL, inputs, small

@@ -18,8 +18,7 @@ from gradscope.measurements.diagnosis import verdict, verdict_of
 from gradscope.measurements.drawing import looks
 from gradscope.measurements.gradient_result import GradientNorms, RecurrentWeightSteps, sampled_lags
 from gradscope.measurements.summary import summarize
-from gradscope.numerics.batch_statistics import log10_median, log10_root_mean_square
-from gradscope.numerics.over_seeds import mean_and_deviation
+from gradscope.numerics.averages import log10_median, log10_root_mean_square, mean_and_deviation
 from gradscope.running.store import save
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from gradscope.architectures.memory_dials import GateBias, gate_along
 from gradscope.contract.chain import ChainRecurrence, ClosedForm, PointwiseMap, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_groups import MemoryGroups
+from gradscope.contract.memory_dial import MemoryGroups
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 

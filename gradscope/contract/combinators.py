@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradscope.contract.memory_dial import MemoryDial, joint_dial
-from gradscope.contract.memory_groups import MemoryGroups
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, joint_dial
 from gradscope.contract.model import Model
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.symmetry import Symmetry, joined

@@ -1,4 +1,4 @@
-"""The memory dial: the parameter through which a model's median |λ| is set at initialisation."""
+"""The memory dial, through which a model's median |λ| is set at initialisation, and the groups of its parameters."""
 
 from __future__ import annotations
 
@@ -78,3 +78,13 @@ def joint_dial(parts: Sequence[MemoryDial | None], inputs: Callable[[Tensor], Se
 def plain_moduli(dial: MemoryDial, x: Tensor) -> Tensor:
     """What a dial reads as plain numbers: flat, float64, on the CPU."""
     return dial.moduli(x).detach().to("cpu", torch.float64).flatten()
+
+
+# Parameter name to its parts: a group (magnitude and angle of the recurrence, input, rest) and rows of the parameter.
+MemoryGroups = dict[str, tuple[tuple[str, slice], ...]]
+EVERY_ROW = slice(None)
+
+
+def whole(**groups: tuple[str, ...]) -> MemoryGroups:
+    """Groups of parameters that belong to one as a whole."""
+    return {name: ((group, EVERY_ROW),) for group, names in groups.items() for name in names}

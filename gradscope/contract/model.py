@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gradscope.contract.memory_dial import HookedDial, MemoryDial, plain_moduli
-from gradscope.contract.memory_groups import MemoryGroups, whole
+from gradscope.contract.memory_dial import HookedDial, MemoryDial, MemoryGroups, plain_moduli, whole
 from gradscope.contract.symmetry import Symmetry
 from gradscope.errors import Unmeasurable, UsageError
 

@@ -1,6 +1,12 @@
-"""Probes a model before it is measured: its answers must be repeatable, sample by sample, and causal."""
+"""Probes a model before it is measured: its answers must be repeatable, sample by sample, and causal.
+
+The model is afterwards as it was before.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +14,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from gradscope.contract.model import Model
-from gradscope.contract.unchanged import unchanged
 from gradscope.errors import Unmeasurable
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
@@ -77,3 +82,28 @@ def _same(first: Tensor, second: Tensor) -> bool:
     tolerance = TOLERANCE.get(first.dtype, 1e-4)
     scale = float(first.abs().max()) if first.numel() else 0.0
     return bool(torch.allclose(first, second, rtol=tolerance, atol=tolerance * max(scale, 1e-30), equal_nan=True))
+
+
+@contextmanager
+def unchanged(module: nn.Module) -> Iterator[None]:
+    """Buffers (running means of batch norm, counters) and torch's random generators are afterwards as before.
+
+    Args:
+        module: What runs inside, any number of times.
+    """
+    kept = [
+        (inner, name, buffer, buffer.detach().clone())
+        for inner in module.modules()
+        for name, buffer in inner.named_buffers(recurse=False)
+    ]
+    devices = {p.device for p in module.parameters() if p.device.type == "cuda"}
+    with torch.random.fork_rng(devices=list(devices)):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for inner, name, buffer, value in kept:
+                    if not torch.equal(buffer, value):
+                        buffer.copy_(value)
+                    if getattr(inner, name, None) is not buffer:
+                        setattr(inner, name, buffer)

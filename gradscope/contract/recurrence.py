@@ -19,7 +19,7 @@ from torch import Tensor
 from gradscope.contract.block_matrix import BlockMatrix
 from gradscope.contract.model import Model
 from gradscope.contract.state import Block, Prepared, State
-from gradscope.numerics.dense_spectrum import dense_eigenvalues, dense_singular_values
+from gradscope.numerics.spectrum import dense_eigenvalues, dense_singular_values
 
 
 class Recurrence(Model):

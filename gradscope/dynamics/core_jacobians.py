@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from gradscope.numerics.dense_spectrum import dense_eigenvalues
 from gradscope.numerics.products import ProductNorms, product_norms
 from gradscope.numerics.random_streams import random_stream
+from gradscope.numerics.spectrum import dense_eigenvalues
 from gradscope.numerics.stretching import Stretching, stretching
 
 CHUNK_BYTES = 8 * 2**20  # Jacobians that are at hand at a time

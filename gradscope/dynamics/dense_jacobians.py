@@ -14,14 +14,13 @@ from gradscope.dynamics.core_jacobians import CoreJacobians
 from gradscope.dynamics.jacobian import jacobians_by_autograd
 from gradscope.dynamics.segments import Segment
 from gradscope.dynamics.trajectory import Trajectory
-from gradscope.numerics.dense_spectrum import dense_eigenvalues, dense_singular_values
 from gradscope.numerics.leading_spectrum import (
     DEFAULT_LEADING,
     LARGEST_DENSE,
     leading_eigenvalues,
     leading_singular_values,
 )
-from gradscope.numerics.spectrum import Spectrum
+from gradscope.numerics.spectrum import Spectrum, dense_eigenvalues, dense_singular_values
 
 
 class DenseJacobians(CoreJacobians):

@@ -14,7 +14,7 @@ from gradscope.architectures.diagonal.lru import LRU
 from gradscope.architectures.gated.gru import GRU
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_groups import MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryGroups, whole
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.numerics.diagonal_scan import diagonal_scan

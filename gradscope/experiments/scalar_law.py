@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from gradscope.errors import UsageError
-from gradscope.inputs.driven import DrivenInput
+from gradscope.inputs.processes import DrivenInput
 from gradscope.numerics.random_streams import random_stream
 from gradscope.theory import Autocorrelation, estimate
 
@@ -68,7 +68,7 @@ def scalar_law(
         O(T · samples · lambdas) multiplications in products of 512 steps; drawing the noise takes most of the time.
 
     Example:
-        >>> from gradscope.inputs.driven import driven_input
+        >>> from gradscope.inputs.processes import driven_input
         >>> law = scalar_law([0.5], driven_input("white"), length=50, samples=20000)
         >>> round(float((abs(law.state) ** 2).mean()), 1)  # 1/(1 − λ²)
         1.3

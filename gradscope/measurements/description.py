@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from gradscope.numerics.over_seeds import NOTHING
+from gradscope.numerics.averages import NOTHING
 
 MOST_LINES = 15
 MOST_REMARKS = 4

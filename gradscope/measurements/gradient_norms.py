@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from gradscope.contract.model import Model
-from gradscope.contract.probe import check_answers, check_modes
+from gradscope.contract.probe import check_answers, check_modes, unchanged
 from gradscope.contract.sequence import SequenceModel
-from gradscope.contract.unchanged import unchanged
 from gradscope.dynamics.cotangents import Pulled, Wants
 from gradscope.dynamics.linearize import adjoint_segments, linearize
 from gradscope.dynamics.segments import Segment

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from gradscope.errors import UnknownName
 from gradscope.measurements.description import Described, Description, counted, number, shape, some
-from gradscope.numerics.batch_statistics import log10_median, log10_root_mean_square
-from gradscope.numerics.decay import decades_between, decades_per_step
+from gradscope.numerics.averages import log10_median, log10_root_mean_square
+from gradscope.numerics.fits import decades_between, decades_per_step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +115,7 @@ class GradientNorms(Described):
         Raises:
             UnknownName: The component was not measured.
         """
-        from gradscope.measurements.gradient_figure import plot_profiles
+        from gradscope.measurements.drawing import plot_profiles
 
         name = component or self._shown_component
         if name not in self.log10_norm:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from gradscope.errors import UnknownName
 from gradscope.measurements.gradient_result import GradientNorms, Status
-from gradscope.numerics.batch_statistics import exact_zeros, log10_root_mean_square
-from gradscope.numerics.decay import decades_between, decades_per_step
+from gradscope.numerics.averages import exact_zeros, log10_root_mean_square
 from gradscope.numerics.dtypes import ABSORBED_BELOW, LOST_BELOW
+from gradscope.numerics.fits import decades_between, decades_per_step
 
 Array = NDArray[np.float64]
 HORIZON_DECADES = 2.0  # a horizon is where the norm lies this far below the reference

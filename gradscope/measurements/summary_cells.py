@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradscope.measurements.diagnosis import Verdict, advice, verdict_of
 from gradscope.measurements.gradient_result import reference
-from gradscope.numerics.over_seeds import NOTHING, Values, finite_mean, mean_and_deviation
+from gradscope.numerics.averages import NOTHING, Values, finite_mean, mean_and_deviation
 
 Columns = Mapping[str, NDArray[Any]]  # of summary.csv, one entry for each seed and length of an architecture
 TEXT_COLUMNS = (0, 3, -1)  # architecture, node and verdict: what is not a number

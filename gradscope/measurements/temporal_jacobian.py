@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gradscope.contract.model import Model
-from gradscope.contract.probe import check_answers, check_modes
+from gradscope.contract.probe import check_answers, check_modes, unchanged
 from gradscope.contract.sequence import SequenceModel
-from gradscope.contract.unchanged import unchanged
 from gradscope.dynamics.cotangents import Cotangents, Wants
 from gradscope.dynamics.linearize import linearize, segment_steps
 from gradscope.dynamics.segments import Segment

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradscope.errors import UsageError
-from gradscope.numerics.dense_spectrum import dense_eigenvalues, dense_singular_values
 from gradscope.numerics.random_streams import random_stream
+from gradscope.numerics.spectrum import dense_eigenvalues, dense_singular_values
 
 LARGEST_DENSE = 512  # states up to here are decomposed as a whole
 DEFAULT_LEADING = 16

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradscope.contract.probe import unchanged
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
-from gradscope.contract.unchanged import unchanged
 from gradscope.errors import UsageError
 
 NAMES = ("h", "c")  # of a state's first tensors; further ones are state_2, state_3, …

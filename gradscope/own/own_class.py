@@ -1,11 +1,15 @@
-"""A user's class with the options of a command: its constructor's arguments by name, its layers stacked."""
+"""A user's own class as a model: built from the options that were given, with the global generators seeded."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from gradscope.contract.combinators import Stack
@@ -16,7 +20,6 @@ from gradscope.contract.recurrence import Recurrence
 from gradscope.errors import UnknownName, UsageError
 from gradscope.own.as_model import adapted
 from gradscope.own.import_class import load_class
-from gradscope.own.seeded_generators import seeded_generators
 
 AT = "at"  # the option that names inner modules of a sequence module
 
@@ -126,3 +129,18 @@ def _build(
     except (Exception, SystemExit) as error:
         shown = ", ".join(f"{name}={value}" for name, value in filled.items() if name != "initializer")
         raise UsageError(f"{reference} cannot be built with ({shown}): {type(error).__name__}: {error}.") from error
+
+
+@contextlib.contextmanager
+def seeded_generators(seed: int) -> Iterator[None]:
+    """The global generators of torch, numpy and Python start from a seed, and are put back afterwards."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradscope.contract.probe import unchanged
 from gradscope.contract.sequence import SequenceModel
-from gradscope.contract.unchanged import unchanged
 from gradscope.errors import UnknownName, Unmeasurable, UsageError
 
 PROBE_SHAPE = (2, 7)

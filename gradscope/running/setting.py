@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,3 +124,21 @@ def settings_of_table(
             raise UsageError(f"{where}{key} is given twice, with a dash and with an underscore.")
         given[name] = value
     return given
+
+
+def toml_document(file: Path) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+        UsageError: No such file, or no TOML.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {file}; give the path of a TOML file.") from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read ({error.strerror}); give the path of a TOML file.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{file} is no text in UTF-8; give the path of a TOML file.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is not valid TOML: {error}.") from None

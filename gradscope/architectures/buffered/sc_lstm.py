@@ -16,11 +16,10 @@ from gradscope.architectures.memory_dials import GateBias, gate_along
 from gradscope.contract.block_matrix import BlockMatrix
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import MemoryDial
-from gradscope.contract.memory_groups import MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, whole
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
-from gradscope.numerics.dense_spectrum import dense_eigenvalues, dense_singular_values
+from gradscope.numerics.spectrum import dense_eigenvalues, dense_singular_values
 
 
 class SCLSTMI(ChainRecurrence):

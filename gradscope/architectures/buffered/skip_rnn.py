@@ -16,7 +16,7 @@ from gradscope.contract.initializer import Initializer
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import tanh
-from gradscope.numerics.dense_spectrum import dense_eigenvalues, dense_singular_values
+from gradscope.numerics.spectrum import dense_eigenvalues, dense_singular_values
 
 
 class SkipRNN(ChainRecurrence):

@@ -11,8 +11,7 @@ from gradscope.architectures.memory_dials import MatrixScale
 from gradscope.architectures.torch_cell import TorchCell
 from gradscope.contract.chain import Derivatives, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import MemoryDial
-from gradscope.contract.memory_groups import MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, whole
 from gradscope.contract.state import Prepared, State
 from gradscope.numerics.activations import tanh
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import MemoryDial
-from gradscope.contract.memory_groups import MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, whole
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.errors import UsageError

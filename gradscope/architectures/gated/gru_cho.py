@@ -12,8 +12,7 @@ from gradscope.architectures.affine import add_affine, affine_axes
 from gradscope.architectures.memory_dials import GateBias, gate_along
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import MemoryDial
-from gradscope.contract.memory_groups import MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, whole
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import sigmoid, tanh

@@ -11,8 +11,7 @@ from torch import Tensor
 from gradscope.architectures.torch_cell import TorchCell, gate_groups
 from gradscope.contract.chain import Derivatives, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import MemoryDial
-from gradscope.contract.memory_groups import MemoryGroups
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups
 from gradscope.contract.state import Prepared, State
 from gradscope.errors import UsageError
 from gradscope.numerics.activations import sigmoid, tanh

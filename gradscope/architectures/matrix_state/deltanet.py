@@ -11,8 +11,7 @@ from torch import Tensor
 from gradscope.architectures.memory_dials import GateBias
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.matrix_state import MatrixStateRecurrence
-from gradscope.contract.memory_dial import MemoryDial
-from gradscope.contract.memory_groups import MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, whole
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import sigmoid

@@ -9,7 +9,7 @@ from typing import Any
 
 from gradscope.commands.check.cases import PROJECT_FILE, Case, cases_of
 from gradscope.errors import UsageError
-from gradscope.running.toml_file import toml_document
+from gradscope.running.setting import toml_document
 
 CASES_FILE = "gradscope.toml"
 STARTER = """\

@@ -31,8 +31,7 @@ from gradscope.measurements.jacobian_spectrum import jacobian_spectrum
 from gradscope.measurements.losses import Loss
 from gradscope.measurements.lyapunov_exponents import WARM_UP, lyapunov_exponents
 from gradscope.measurements.memory_sensitivity import memory_sensitivity
-from gradscope.numerics.decay import decades_per_step
-from gradscope.numerics.power_law import fit_exponent
+from gradscope.numerics.fits import decades_per_step, fit_exponent
 
 KNOTS = 16  # steps of each length at which a norm is kept
 SHORTEST_SLOPE = 3  # a slope over lags from 1 on needs two of them

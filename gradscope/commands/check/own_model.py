@@ -12,7 +12,7 @@ from torch import nn
 from gradscope.contract.model import Model
 from gradscope.errors import UsageError
 from gradscope.own.as_model import as_model, stated_input_size
-from gradscope.own.seeded_generators import seeded_generators
+from gradscope.own.own_class import seeded_generators
 
 
 def own_model(given: nn.Module | Callable[[int], nn.Module], seed: int, input_size: int | None) -> Model:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gradscope.measurements.summary_cells import Columns, summary_headers, summary_row
-from gradscope.numerics.over_seeds import NOTHING
+from gradscope.numerics.averages import NOTHING
 
 
 @dataclass(frozen=True)

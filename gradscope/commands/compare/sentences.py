@@ -9,7 +9,7 @@ import pandas as pd
 
 from gradscope.commands.compare.rows import columns_of
 from gradscope.measurements.summary_cells import row_verdict
-from gradscope.numerics.over_seeds import finite_mean
+from gradscope.numerics.averages import finite_mean
 from gradscope.running.grammar import listed, verb
 
 

@@ -12,8 +12,7 @@ from gradscope.errors import UnknownName, UsageError
 from gradscope.homes import load
 from gradscope.running.command import MeasuringCommand
 from gradscope.running.command_line import run_command
-from gradscope.running.setting import settings_of_table
-from gradscope.running.toml_file import toml_document
+from gradscope.running.setting import settings_of_table, toml_document
 
 DEFAULT_COMMAND = "compare"
 

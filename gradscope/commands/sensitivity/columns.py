@@ -67,3 +67,5 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
 }
 REQUIRED = ("sensitivity", "summary")  # without which a run cannot be read
+SCALAR = "scalar"  # in the column arch: the scalar law
+STATE = "state"  # in the column group: the state itself, no parameters

@@ -10,12 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradscope.commands.sensitivity.depth_pictures import plot_depth
-from gradscope.commands.sensitivity.hessian_pictures import plot_hessian
-from gradscope.commands.sensitivity.landscape_pictures import plot_landscape
+from gradscope.commands.sensitivity.columns import SCALAR
+from gradscope.commands.sensitivity.study_pictures import plot_depth, plot_hessian, plot_landscape
 from gradscope.measurements.drawing import Look, looks
 
-SCALAR = "scalar"
 ROOM = 1.4
 IN_A_CORNER = 10  # labels
 SMALLEST = 1e-20  # of the largest value of a theory line
@@ -150,7 +148,7 @@ def pictures_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """Of what was measured: the curse of memory, its mitigation, the loss surface, depth and curvature."""
     sensitivity = tables["sensitivity"]
     pictures = {"sensitivity": plot_sensitivity(sensitivity)} if len(sensitivity) else {}
-    if (sensitivity["arch"] == "scalar").any():
+    if (sensitivity["arch"] == SCALAR).any():
         pictures["mitigation"] = plot_mitigation(sensitivity, tables["exponents"])
     if len(tables["landscape"]):
         pictures["landscape"] = plot_landscape(tables["landscape"])

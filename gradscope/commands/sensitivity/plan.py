@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.commands.sensitivity.curvatures import HessianCell
-from gradscope.commands.sensitivity.depths import DepthCell
-from gradscope.commands.sensitivity.landscapes import LandscapeCell
+from gradscope.commands.sensitivity.columns import SCALAR
 from gradscope.commands.sensitivity.options import (
     DEPTH_STEPS,
     LONGEST_MODEL,
@@ -20,11 +18,12 @@ from gradscope.commands.sensitivity.options import (
 )
 from gradscope.commands.sensitivity.scalar_laws import ScalarCell
 from gradscope.commands.sensitivity.sensitivities import SensitivityCell
+from gradscope.commands.sensitivity.studies import DepthCell, HessianCell, LandscapeCell
 from gradscope.contract.model import Model
 from gradscope.errors import UsageError
 from gradscope.experiments.linear_students import LINEAR_STUDENTS
 from gradscope.experiments.residual_network import RECURRENCES
-from gradscope.inputs.driven import KINDS, driven_input
+from gradscope.inputs.processes import KINDS, driven_input
 from gradscope.measurements.stability import HORIZON_TIME_CONSTANTS, has_horizon
 from gradscope.running.cell import Cell
 from gradscope.running.definitions import data_of
@@ -176,7 +175,7 @@ def _scalar_cells(configuration: SensitivityConfiguration, common: SensitivityCe
     changed = {"input": sequences, "width": 1, "dtype": "float64", "seeds": (configuration.seed,)}
     return (
         ScalarCell(
-            **_study(common, "scalar", lengths=_scalar_lengths(configuration), **changed),
+            **_study(common, SCALAR, lengths=_scalar_lengths(configuration), **changed),
             samples=configuration.samples,
             parametrizations=configuration.parametrization,
             normalizations=configuration.normalization,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradscope.commands.sensitivity.cell import SweptCell
 from gradscope.measurements.stability import FAR, NO_DIAL, OK, TOO_SHORT, curse
-from gradscope.numerics.power_law import Exponent, fit_exponent
+from gradscope.numerics.fits import Exponent, fit_exponent
 from gradscope.running.cell import Table, append_row
 
 Array = NDArray[np.float64]

@@ -12,7 +12,7 @@ import numpy as np
 from gradscope.commands.sensitivity.cell import StudyCell
 from gradscope.commands.sensitivity.power_laws import SECOND, STATE, TANGENT, Array, Series, Sweep
 from gradscope.experiments.scalar_law import Complex, ScalarLaw, scalar_law, scalar_law_of_data
-from gradscope.inputs.driven import driven_input
+from gradscope.inputs.processes import driven_input
 from gradscope.inputs.windows import standardised
 from gradscope.running.cell import CellResult
 from gradscope.running.definitions import data_of

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from gradscope.commands.sensitivity.pictures import SCALAR
+from gradscope.commands.sensitivity.columns import SCALAR
 from gradscope.measurements.stability import FAR, NO_DIAL, OK, TOO_SHORT
-from gradscope.numerics.over_seeds import NOTHING
+from gradscope.numerics.averages import NOTHING
 from gradscope.running.grammar import listed, verb
 from gradscope.running.layout import markdown_table, rich_table
 

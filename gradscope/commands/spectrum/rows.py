@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gradscope.measurements.stability import Stability, radius_stability, stability
-from gradscope.numerics.over_seeds import NOTHING, finite_mean
+from gradscope.numerics.averages import NOTHING, finite_mean
 
 SHORT = 30  # steps below which nothing is said about a long run
 MISLEADING = 1.5  # times as fast as the radius says

@@ -1,4 +1,4 @@
-"""Signal propagation in depth: layer by layer against the memory of its recurrences."""
+"""Pictures of the studies: the loss surface over ω, signal propagation in depth, curvature of the linear students."""
 
 from __future__ import annotations
 
@@ -6,8 +6,41 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradscope.commands.sensitivity.depth_table import STATE
-from gradscope.measurements.drawing import looks
+from gradscope.commands.sensitivity.columns import STATE
+from gradscope.experiments.hessian_figure import plot_curvature
+from gradscope.measurements.drawing import figure_with_axes, legend, looks
+
+REACH = 3.0  # of ω on both sides of the optimum
+
+
+def plot_landscape(table: pd.DataFrame) -> Figure:
+    """Loss against ω − ω* over the same range of ω for all, so that a narrow valley looks narrow.
+
+    The legend has the learning rate above which gradient descent leaves the optimum, 2/curvature.
+    """
+    teacher = float(table["teacher"].iloc[0])
+    rho = float(table["rho"].iloc[0])
+    figure, axes = figure_with_axes(f"Loss of a student, teacher λ* = {teacher:g}, ρ = {rho:g}")
+    names = [f"{p}, γ={n}" for p, n in zip(table["parametrization"], table["normalization"], strict=True)]
+    for label, look in looks(names).items():
+        mine = table[[name == label for name in names]].sort_values("omega")
+        at = mine[mine["student"] == teacher].iloc[0]
+        rate = float(at["largest_stable_learning_rate"])
+        axes.plot(
+            mine["omega"] - mine["omega_teacher"],
+            mine["loss"],
+            color=look.colour,
+            linestyle=look.line,
+            label=f"{label}: learning rate below {rate:.2g}",
+        )
+    axes.set_xlim(-REACH, REACH)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=1e-6)
+    axes.set_xlabel("ω − ω*")
+    axes.set_ylabel("loss ½ E|h − h*|²")
+    legend(figure, axes)
+    return figure
+
 
 GROUPS = ("lambda", "magnitude", "angle", "recurrent", "feed-forward")
 LIGHTEST = 0.75  # grey of the bottom layer; the top one is black
@@ -68,3 +101,12 @@ def _gradients(axes: Axes, rows: pd.DataFrame) -> None:
                 label=group if is_bottom else None,
             )
     _decorate(axes)
+
+
+def plot_hessian(hessian: pd.DataFrame, coordinates: pd.DataFrame, students: pd.DataFrame) -> Figure:
+    """The spectrum of the first seed's Hessians, and Adam's rate of each coordinate against its own curvature."""
+    first = students.iloc[0]
+    title = (
+        f"Curvature at the teacher, λ* = {first['teacher']:g}, T = {int(first['length'])}, seed {int(first['seed'])}"
+    )
+    return plot_curvature(hessian, coordinates, students, title=title)

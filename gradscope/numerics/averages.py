@@ -1,6 +1,8 @@
-"""One number for a batch of log10 norms."""
+"""One number, or one text, for the samples of a batch or for several seeds."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,3 +36,27 @@ def log10_median(log10_norm: Array, axis: int = 0) -> Array:
 def exact_zeros(log10_norm: Array, axis: int = 0) -> NDArray[np.int64]:
     """How many norms of the batch are exactly zero."""
     return np.asarray(np.isneginf(log10_norm).sum(axis=axis))
+
+
+NOTHING = "–"  # where there is no number
+Values = np.ndarray[tuple[int], np.dtype[np.float64]]
+
+
+def finite_mean(values: Values) -> float:
+    """Mean of the finite values; NaN where there are none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else math.nan
+
+
+def mean_and_deviation(values: Values, digits: int = 2) -> str:
+    """``mean ± standard deviation`` of logarithms over seeds; exact zeros are left out and counted."""
+    finite = values[np.isfinite(values)]
+    zeros = int(np.isneginf(values).sum())
+    if len(finite) == 0:
+        return "-inf" if zeros else NOTHING
+    if abs(finite.mean()) >= 100:
+        digits = min(digits, 1)
+    text = f"{finite.mean():.{digits}f}"
+    if len(finite) > 1:
+        text += f" ± {finite.std(ddof=1):.{digits}f}"
+    return f"{text} ({zeros} zero)" if zeros else text
