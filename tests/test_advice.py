@@ -10,7 +10,7 @@ import pytest
 from gradscope import build
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.measurements import diagnosis
-from gradscope.measurements.diagnosis import Verdict, advice
+from gradscope.measurements.verdict import Verdict, advice
 from gradscope.running.architecture_choice import parse_architectures
 
 TROUBLES = ("vanishing", "exploding", "saturated", "unknown")

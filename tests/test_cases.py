@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,15 @@ def test_a_table_of_a_case_gives_the_case_again(tmp_path):
             assert getattr(again, key) == getattr(case, key)
         assert (again.reference, again.architecture.options) == (case.reference, case.architecture.options)
         assert replace(again.model, architecture=case.architecture) == case.model
+
+
+def test_the_starter_file_says_the_defaults(tmp_path):
+    said = {key: value for key, value in tomllib.loads(STARTER).items() if key != "case"}
+    bare, spoken = (
+        read(tmp_path, f"{table}[[case]]\narch = 'gru'\n")[0] for table in ("", STARTER.partition("[[case]]")[0])
+    )
+    assert len(said) > 5
+    assert bare == spoken
 
 
 def test_the_starter_file_runs_as_it_is(tmp_path):

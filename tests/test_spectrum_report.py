@@ -19,7 +19,7 @@ from gradscope.commands.spectrum.pictures import (
 from gradscope.commands.spectrum.rows import largest_exponent, misleading, spectrum_rows
 from gradscope.commands.spectrum.sentences import findings
 from gradscope.commands.spectrum.table import spectrum_markdown, spectrum_table
-from gradscope.measurements.drawing import looks
+from gradscope.measurements.drawing import line_styles
 from gradscope.measurements.stability import radius_stability, stability
 from gradscope.running.store import save
 
@@ -220,7 +220,7 @@ def test_product_lines_keep_their_colours():
     figure = plot_products(frame)
     (axes,) = figure.axes
     assert np.allclose(curve(axes, "a").get_ydata(), [-1, -2, -60])
-    style = looks(["a", "b"])
+    style = line_styles(["a", "b"])
     assert to_hex(curve(axes, "a").get_color()).upper() == style["a"].colour
     fine = [line for line in axes.lines if line.get_label().startswith("_") and line.get_color() == style["a"].colour]
     assert [list(line.get_ydata()) for line in fine] == [[-3]]

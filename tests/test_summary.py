@@ -14,10 +14,10 @@ from gradscope.commands.compare.pictures import plot_gradient_norms, plot_length
 from gradscope.commands.compare.rows import comparison
 from gradscope.commands.compare.sentences import findings
 from gradscope.commands.compare.table import comparison_markdown
-from gradscope.measurements.diagnosis import verdict, verdict_of
-from gradscope.measurements.drawing import looks
+from gradscope.measurements.drawing import line_styles
 from gradscope.measurements.gradient_result import GradientNorms, RecurrentWeightSteps, sampled_lags
 from gradscope.measurements.summary import summarize
+from gradscope.measurements.verdict import verdict, verdict_of
 from gradscope.numerics.averages import log10_median, log10_root_mean_square, mean_and_deviation
 from gradscope.running.store import save
 
@@ -247,7 +247,7 @@ def test_an_architecture_keeps_its_colour():
 
 
 def test_architectures_are_told_apart():
-    found = list(looks([str(i) for i in range(42)]).values())
+    found = list(line_styles([str(i) for i in range(42)]).values())
     assert len({(look.colour, look.line) for look in found}) == 42
     first = found[:16]
     assert len({(look.colour, look.marker) for look in first}) == 16

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gradscope.measurements.drawing import figure_with_axes, legend, looks
+from gradscope.measurements.drawing import figure_with_axes, legend, line_styles
 
 
 def plot_layers(frame: pd.DataFrame, **options: Any) -> Figure:
@@ -21,7 +21,7 @@ def plot_layers(frame: pd.DataFrame, **options: Any) -> Figure:
     """
     name, modulus = frame["recurrence"].iloc[0], frame["lambda_modulus"].iloc[0]
     figure, axes = figure_with_axes(f"Signal propagation at initialisation, {name}, |λ| ≥ {modulus:g}", **options)
-    for group, look in looks(list(frame["group"])).items():
+    for group, look in line_styles(list(frame["group"])).items():
         mine = frame[(frame["group"] == group) & (frame["measured"] > 0) & np.isfinite(frame["measured"])]
         label = "output" if group == "state" else f"∂L/∂θ, {group}"
         axes.plot(

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradscope.measurements.drawing import looks
+from gradscope.measurements.drawing import line_styles
 
 SMALLEST = 1e-8  # of the largest eigenvalue, what is drawn
 
@@ -32,7 +32,7 @@ def plot_curvature(
     figure.suptitle(title, fontsize=11)
     shares = students[students["seed"] == seed].set_index("student")["diagonal_share"]
     largest = float(hessian["eigenvalue"].max())
-    for student, look in looks(list(shares.index)).items():
+    for student, look in line_styles(list(shares.index)).items():
         mine = hessian[(hessian["student"] == student) & (hessian["seed"] == seed)].sort_values("index")
         drawn = mine[mine["eigenvalue"] > SMALLEST * largest]
         label = f"{student}: {shares[student]:.0%} on the diagonal"

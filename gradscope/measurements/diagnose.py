@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from gradscope.measurements.conditions import check_shape
 from gradscope.measurements.description import Described, Description
-from gradscope.measurements.diagnosis import Verdict, verdict
 from gradscope.measurements.gradient_norms import gradient_norms
 from gradscope.measurements.gradient_result import GradientNorms
 from gradscope.measurements.losses import Loss
@@ -25,6 +24,7 @@ from gradscope.measurements.summary_cells import (
     summary_row,
     summary_title,
 )
+from gradscope.measurements.verdict import Verdict, verdict
 from gradscope.own.as_model import measurable
 
 if TYPE_CHECKING:

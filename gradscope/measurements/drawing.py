@@ -26,7 +26,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
 
 
 @dataclass(frozen=True)
-class Look:
+class LineStyle:
     """Of one architecture."""
 
     colour: str
@@ -34,10 +34,10 @@ class Look:
     marker: str
 
 
-def looks(labels: Sequence[str]) -> dict[str, Look]:
+def line_styles(labels: Sequence[str]) -> dict[str, LineStyle]:
     """By order of appearance."""
     return {
-        label: Look(COLOURS[i % len(COLOURS)], LINES[i % len(LINES)], MARKERS[i % len(MARKERS)])
+        label: LineStyle(COLOURS[i % len(COLOURS)], LINES[i % len(LINES)], MARKERS[i % len(MARKERS)])
         for i, label in enumerate(dict.fromkeys(labels))
     }
 
@@ -81,7 +81,7 @@ def limits_of_dtypes(axes: Axes) -> None:
             )
 
 
-def profile(axes: Axes, mine: pd.DataFrame, reference_lag: int, look: Look, label: str) -> None:
+def profile(axes: Axes, mine: pd.DataFrame, reference_lag: int, look: LineStyle, label: str) -> None:
     """One line: the relative norm against steps back, mean over the seeds, their range as a band."""
     if mine.empty:
         axes.plot([], [], color=look.colour, linestyle=look.line, label=f"{label} (not measured)")
@@ -132,7 +132,7 @@ def exactly_zero_from(places: Array, log10_norms: Array) -> int | None:
     return int(places[others[-1] + 1 if len(others) else 0])
 
 
-def mark_end(axes: Axes, x: float, y: float, look: Look) -> None:
+def mark_end(axes: Axes, x: float, y: float, look: LineStyle) -> None:
     """A hollow triangle where a line ends because there is no logarithm of what follows."""
     axes.plot(
         [x], [y], color=look.colour, linestyle="none", marker="v", markersize=8, markerfacecolor="none", clip_on=False
@@ -150,7 +150,7 @@ def plot_profiles(frame: pd.DataFrame, component: str, reference_lag: int, relat
         options: Passed on to matplotlib's ``Figure``.
     """
     figure, axes = figure_with_axes(f"∂L/∂{component}", **options)
-    for length, look in looks([str(length) for length in frame["length"].unique()]).items():
+    for length, look in line_styles([str(length) for length in frame["length"].unique()]).items():
         mine = frame[frame["length"] == int(length)]
         profile(axes, mine.assign(seed=0), reference_lag, look, f"T={length}")
     axes.set_xscale("symlog", linthresh=1, linscale=0.3)

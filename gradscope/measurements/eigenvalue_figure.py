@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
-from gradscope.measurements.drawing import Look, looks
+from gradscope.measurements.drawing import LineStyle, line_styles
 
 MANY = 3000  # points of a panel from which on a density is drawn
 REACH = 1.45  # half the width of a panel: leaves corners outside the unit circle for what is near λ = 1, enlarged
@@ -32,11 +32,11 @@ def plot_eigenvalues(eigenvalues: pd.DataFrame, periods: pd.DataFrame, **options
     """
     title = "Eigenvalues of one step ∂s_t/∂s_{t−1}"
     figure = Figure(**{"figsize": (4.8, 5.0), "layout": "constrained", **options})
-    eigenvalue_panel(figure.add_subplot(), title, eigenvalues.assign(seed=0), periods, looks([title])[title])
+    eigenvalue_panel(figure.add_subplot(), title, eigenvalues.assign(seed=0), periods, line_styles([title])[title])
     return figure
 
 
-def eigenvalue_panel(axes: Axes, title: str, eigenvalues: pd.DataFrame, periods: pd.DataFrame, look: Look) -> None:
+def eigenvalue_panel(axes: Axes, title: str, eigenvalues: pd.DataFrame, periods: pd.DataFrame, look: LineStyle) -> None:
     """One-step eigenvalues with what is near λ = 1 enlarged.
 
     Black rings are those of the product over a period, where there is one: modulus a step, angle a period.
@@ -53,7 +53,7 @@ def eigenvalue_panel(axes: Axes, title: str, eigenvalues: pd.DataFrame, periods:
     _period_rings(axes, periods)
 
 
-def _panel(axes: Axes, label: str, mine: pd.DataFrame, look: Look) -> None:
+def _panel(axes: Axes, label: str, mine: pd.DataFrame, look: LineStyle) -> None:
     drawn = mine.drop_duplicates(subset=["real", "imag", "index", "layer", "seed"])  # some are the same at every step
     x, y = drawn["real"].to_numpy(dtype=float), drawn["imag"].to_numpy(dtype=float)
     reach = max(REACH, 1.1 * float(np.hypot(x, y).max(initial=0.0)))
@@ -98,7 +98,7 @@ def _multiplicity(axes: Axes, drawn: pd.DataFrame) -> None:
         )
 
 
-def _points(axes: Axes, x: Array, y: Array, look: Look, reach: float) -> None:
+def _points(axes: Axes, x: Array, y: Array, look: LineStyle, reach: float) -> None:
     if len(x) > MANY:
         axes.hexbin(x, y, gridsize=60, extent=(-reach, reach, -reach, reach), bins="log", cmap=DENSITY, mincnt=1)
     else:
@@ -106,7 +106,7 @@ def _points(axes: Axes, x: Array, y: Array, look: Look, reach: float) -> None:
     axes.add_patch(Circle((0, 0), 1, fill=False, color="0.2", linewidth=0.9))
 
 
-def _inset(axes: Axes, x: Array, y: Array, look: Look) -> None:
+def _inset(axes: Axes, x: Array, y: Array, look: LineStyle) -> None:
     """Around λ = 1, as wide as what is there."""
     half = max(0.02, min(NEAR, 1.1 * float(max(np.abs(x - 1).max(), np.abs(y).max()))))
     inset = axes.inset_axes((0.74, 0.74, 0.26, 0.26), xlim=(1 - half, 1 + half), ylim=(-half, half))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from gradscope.measurements.drawing import figure_with_axes, legend, looks
+from gradscope.measurements.drawing import figure_with_axes, legend, line_styles
 
 GROWTH_TICKS = (3.0, 2.0, 1.5, 1.2, 1.1, 1.05, 1.02, 1.0, 0.98, 0.95, 0.9, 0.8, 0.5, 0.2, 0.1, 0.01, 1e-3, 1e-4)
 LOWEST_EXPONENT = -10.0
@@ -27,7 +27,7 @@ def plot_exponents(lyapunov: pd.DataFrame, **options: Any) -> Figure:
     """
     figure, axes = figure_with_axes("Lyapunov exponents: what the long run does to each direction", **options)
     lowest, highest = -0.5, 0.12
-    for label, look in looks(list(lyapunov["arch"])).items():
+    for label, look in line_styles(list(lyapunov["arch"])).items():
         ranks, low, mean, high, null = _by_rank(lyapunov[lyapunov["arch"] == label])
         if len(mean) == 0:
             axes.plot(

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gradscope.measurements.drawing import figure_with_axes, legend, limits_of_dtypes, looks
+from gradscope.measurements.drawing import figure_with_axes, legend, limits_of_dtypes, line_styles
 
 FINE = (0, (1, 1.5))  # the line of smallest singular values
 Array = NDArray[np.float64]
@@ -25,7 +25,7 @@ def plot_singular_values(frame: pd.DataFrame, title: str, **options: Any) -> Fig
     """
     figure, axes = figure_with_axes(title, **options)
     lowest = highest = 0.0
-    for label, look in looks(list(frame["arch"])).items():
+    for label, look in line_styles(list(frame["arch"])).items():
         mine = frame[frame["arch"] == label]
         lags, values = _mean_by_lag(mine, "log10_smallest_singular_value")
         axes.plot(lags, values, color=look.colour, linestyle=FINE, linewidth=0.8)

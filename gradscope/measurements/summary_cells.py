@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradscope.measurements.diagnosis import Verdict, advice, verdict_of
 from gradscope.measurements.gradient_result import reference
+from gradscope.measurements.verdict import Verdict, advice, verdict_of
 from gradscope.numerics.averages import NOTHING, Values, finite_mean, mean_and_deviation
 
 Columns = Mapping[str, NDArray[Any]]  # of summary.csv, one entry for each seed and length of an architecture

@@ -21,16 +21,10 @@ from typing import Any
 
 from gradscope import __version__
 from gradscope.commands.check.baseline import PROFILE, Baseline, Change, Entry, Environment, now
-from gradscope.commands.check.measured_case import (
-    NOT_A_NUMBER,
-    canonical,
-    integrity,
-    plain_case,
-    plain_number,
-    read_case,
-)
+from gradscope.commands.check.measured_case import canonical, integrity, plain_case, read_case
 from gradscope.errors import GradscopeError, UsageError
 from gradscope.running.atomic_file import locked, write_whole
+from gradscope.running.plain import NOT_A_NUMBER, plain_number
 
 SCHEMA = 1
 _ADDED = ("environment", "sha256")

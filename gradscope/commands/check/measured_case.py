@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 
 from gradscope.commands.check.statistic import Statistic, StatisticName
 from gradscope.errors import UsageError
+from gradscope.running.plain import NOT_A_NUMBER, plain_number
+from gradscope.running.plain import plain as to_plain
 
-NOT_A_NUMBER = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _TEXTS = ("definition_hash", "stream_hash", "weights_hash", "noise_probe")
 _STATISTIC_KEYS = ("noise_decades", "steps", "values")
 
@@ -129,13 +129,6 @@ def canonical(value: object) -> str:
     )
 
 
-def plain_number(value: float) -> float | str:
-    """The number, or a word for the three that JSON lacks."""
-    if math.isfinite(value):
-        return float(value)
-    return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
-
-
 def _listed(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
@@ -145,7 +138,7 @@ def _listed(value: object) -> Any:
 
 
 def _plain_statistic(statistic: Statistic) -> dict[str, Any]:
-    by_seed = [[plain_number(value) for value in values] for values in statistic.values.tolist()]
+    by_seed = to_plain(statistic.values.tolist())
     return {
         "noise_decades": plain_number(statistic.noise_decades),
         "steps": list(statistic.steps),

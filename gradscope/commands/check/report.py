@@ -12,7 +12,6 @@ from xml.etree import ElementTree
 
 import typer
 
-from gradscope.commands.check.measured_case import plain_number
 from gradscope.commands.check.report_tables import verdict_markdown, verdict_sentences, verdict_table
 from gradscope.commands.check.verdict import (
     OUTCOMES,
@@ -23,6 +22,7 @@ from gradscope.commands.check.verdict import (
     worst_first,
 )
 from gradscope.running.console import Messages, print_wide
+from gradscope.running.plain import json_text, plain
 
 JSON_SCHEMA = 1
 _ELEMENTS: dict[Outcome, str] = {
@@ -63,7 +63,7 @@ def verdict_json(verdicts: Sequence[CaseVerdict], base_name: str) -> str:
         "counts": {outcome: sum(v.outcome == outcome for v in verdicts) for outcome in OUTCOMES},
         "cases": [_case_document(verdict) for verdict in verdicts],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    return json_text(document)
 
 
 def verdict_junit(verdicts: Sequence[CaseVerdict]) -> str:
@@ -85,7 +85,7 @@ def verdict_junit(verdicts: Sequence[CaseVerdict]) -> str:
         if element:
             found = ElementTree.SubElement(case, element, message=_xml_text(verdict.sentence), type=verdict.outcome)
             found.text = _xml_text(verdict.sentence)
-        numbers = json.dumps(_case_document(verdict), ensure_ascii=False, allow_nan=False)
+        numbers = json.dumps(plain(_case_document(verdict)), ensure_ascii=False, allow_nan=False)
         ElementTree.SubElement(case, "system-out").text = _xml_text(numbers)
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
@@ -120,7 +120,7 @@ def append_summary(verdicts: Sequence[CaseVerdict], base_name: str, summary: Pat
 
 
 def _case_document(verdict: CaseVerdict) -> dict[str, Any]:
-    """One verdict as plain data; the keys are the format's own."""
+    """One verdict; the keys are the format's own."""
     return {
         "name": verdict.name,
         "outcome": verdict.outcome,
@@ -135,13 +135,12 @@ def _case_document(verdict: CaseVerdict) -> dict[str, Any]:
 
 
 def _statistic_document(statistic: StatisticVerdict) -> dict[str, Any]:
-    way_back = statistic.way_back_decades
     return {
         "name": str(statistic.name),
         "outcome": statistic.outcome,
         "tier": statistic.tier,
-        "shift_decades": plain_number(statistic.shift_decades),
-        "median_decades": plain_number(statistic.median_decades),
+        "shift_decades": statistic.shift_decades,
+        "median_decades": statistic.median_decades,
         "seed": statistic.seed,
         "step": statistic.step,
         "from_step": statistic.from_step,
@@ -150,9 +149,9 @@ def _statistic_document(statistic: StatisticVerdict) -> dict[str, Any]:
         "seeds_beyond": statistic.seeds_beyond,
         "is_mixed": statistic.is_mixed,
         "seeds": statistic.seeds,
-        "travel_decades": None if way_back is None else plain_number(way_back),
-        "tolerance_decades": plain_number(statistic.tolerance_decades),
-        "noise_decades": plain_number(statistic.noise_decades),
+        "travel_decades": statistic.way_back_decades,
+        "tolerance_decades": statistic.tolerance_decades,
+        "noise_decades": statistic.noise_decades,
     }
 
 

@@ -10,10 +10,10 @@ from gradscope.commands.compare.columns import GRADIENT_COLUMNS, TABLES
 from gradscope.commands.compare.options import CompareConfiguration
 from gradscope.contract.model import Model
 from gradscope.errors import UnknownName
-from gradscope.measurements.diagnosis import verdict
 from gradscope.measurements.gradient_norms import gradient_norms
 from gradscope.measurements.gradient_result import GradientNorms
 from gradscope.measurements.summary import LengthSummary, summarize
+from gradscope.measurements.verdict import verdict
 from gradscope.running.cell import FAILED, UNKNOWN_VERDICT, CellResult, ModelCell, Table
 from gradscope.running.plan import Plan, plan_cells
 

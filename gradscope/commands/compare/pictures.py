@@ -13,7 +13,7 @@ from gradscope.measurements.drawing import (
     figure_with_axes,
     legend,
     limits_of_dtypes,
-    looks,
+    line_styles,
     mark_end,
     profile,
 )
@@ -24,7 +24,7 @@ def plot_gradient_norms(gradients: pd.DataFrame, summary: pd.DataFrame) -> Figur
     """Relative norm against steps back at the longest length, one line an architecture, the seeds' range as a band."""
     longest = int(summary["length"].max())
     figure, axes = figure_with_axes(f"How far gradients travel back through {longest} steps")
-    style = looks(list(summary["arch"]))
+    style = line_styles(list(summary["arch"]))
     for label, look in style.items():
         row = summary[(summary["arch"] == label) & (summary["length"] == longest)].iloc[0]
         mine = gradients[
@@ -49,7 +49,7 @@ def _two_lines(text: str) -> str:
 def plot_length_sweep(summary: pd.DataFrame) -> Figure:
     """Relative norm at step 1 against the length, mean and deviation over seeds."""
     figure, axes = figure_with_axes("Gradient at the first step against sequence length")
-    for label, look in looks(list(summary["arch"])).items():
+    for label, look in line_styles(list(summary["arch"])).items():
         values = summary[summary["arch"] == label].assign(
             value=lambda frame: frame["log10_relative_norm"].replace([-np.inf, np.inf], np.nan)
         )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from gradscope.commands.sensitivity.columns import SCALAR
 from gradscope.commands.sensitivity.study_pictures import plot_depth, plot_hessian, plot_landscape
-from gradscope.measurements.drawing import Look, looks
+from gradscope.measurements.drawing import LineStyle, line_styles
 
 ROOM = 1.4
 IN_A_CORNER = 10  # labels
@@ -58,21 +58,21 @@ def _decorate(axes: Axes, title: str) -> None:
 def _scalar(axes: Axes, scalar: pd.DataFrame) -> None:
     plain = scalar[(scalar["quantity"] == "state_power") & (scalar["normalization"] == "none")]
     first = plain[plain["parametrization"] == plain["parametrization"].iloc[0]] if len(plain) else plain
-    _line(axes, first, Look("#000000", "-", "."), "E|h|², no γ")
+    _line(axes, first, LineStyle("#000000", "-", "."), "E|h|², no γ")
     tangents = scalar[scalar["quantity"] == "dh_domega_power"]
     names = [f"{p}, γ={n}" for p, n in zip(tangents["parametrization"], tangents["normalization"], strict=True)]
-    for label, look in looks(names).items():
+    for label, look in line_styles(names).items():
         _line(axes, tangents[[name == label for name in names]], look, f"E|dh/dω|², {label}")
 
 
 def _models(axes: Axes, models: pd.DataFrame) -> None:
     chosen = models[(models["quantity"] == "dh_domega_power")]
     names = [f"{arch}, {group}" for arch, group in zip(chosen["arch"], chosen["group"], strict=True)]
-    for label, look in looks(names).items():
+    for label, look in line_styles(names).items():
         _line(axes, chosen[[name == label for name in names]], look, label)
 
 
-def _line(axes: Axes, rows: pd.DataFrame, look: Look, label: str) -> None:
+def _line(axes: Axes, rows: pd.DataFrame, look: LineStyle, label: str) -> None:
     rows = rows.sort_values("achieved_lambda_modulus")
     x = 1 - rows["achieved_lambda_modulus"].to_numpy(dtype=float)
     measured = rows["measured"].to_numpy(dtype=float)
@@ -124,7 +124,7 @@ def plot_mitigation(sensitivity: pd.DataFrame, exponents: pd.DataFrame) -> Figur
             axes.grid(visible=True, color="0.9", linewidth=0.6)
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(labelsize=7)
-            _line(axes, here, Look("#0072B2", "-", "o"), "")
+            _line(axes, here, LineStyle("#0072B2", "-", "o"), "")
             text = _slope(exponents, parametrization, normalization)
             axes.text(0.05, 0.82, text, transform=axes.transAxes, fontsize=8)
             if i == len(rows) - 1:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from gradscope.commands.sensitivity.columns import STATE
 from gradscope.experiments.hessian_figure import plot_curvature
-from gradscope.measurements.drawing import figure_with_axes, legend, looks
+from gradscope.measurements.drawing import figure_with_axes, legend, line_styles
 
 REACH = 3.0  # of ω on both sides of the optimum
 
@@ -22,7 +22,7 @@ def plot_landscape(table: pd.DataFrame) -> Figure:
     rho = float(table["rho"].iloc[0])
     figure, axes = figure_with_axes(f"Loss of a student, teacher λ* = {teacher:g}, ρ = {rho:g}")
     names = [f"{p}, γ={n}" for p, n in zip(table["parametrization"], table["normalization"], strict=True)]
-    for label, look in looks(names).items():
+    for label, look in line_styles(names).items():
         mine = table[[name == label for name in names]].sort_values("omega")
         at = mine[mine["student"] == teacher].iloc[0]
         rate = float(at["largest_stable_learning_rate"])
@@ -85,7 +85,7 @@ def _outputs(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _gradients(axes: Axes, rows: pd.DataFrame) -> None:
     """One line a layer, the bottom one with a marker and in the legend."""
-    for group, look in looks(GROUPS).items():
+    for group, look in line_styles(GROUPS).items():
         mine = rows[rows["group"] == group]
         for layer in sorted(mine["layer"].unique()):
             here = mine[mine["layer"] == layer].sort_values("lambda_modulus")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gradscope.measurements.drawing import figure_with_axes, looks
+from gradscope.measurements.drawing import figure_with_axes, line_styles
 from gradscope.measurements.eigenvalue_figure import eigenvalue_panel
 from gradscope.measurements.exponent_figure import plot_exponents
 from gradscope.measurements.singular_value_figure import plot_singular_values
@@ -25,7 +25,7 @@ def plot_eigenvalues(eigenvalues: pd.DataFrame, periods: pd.DataFrame, summary: 
     rows = math.ceil(len(labels) / columns)
     figure = Figure(figsize=(2.9 * columns + 0.4, 3.1 * rows + 0.5), layout="constrained")
     figure.suptitle("Eigenvalues of one step ∂s_t/∂s_{t−1}, and what the long run makes of them", fontsize=11)
-    style = looks(list(summary["arch"]))
+    style = line_styles(list(summary["arch"]))
     for index, label in enumerate(labels):
         axes = figure.add_subplot(rows, columns, index + 1)
         mine, of_periods = eigenvalues[eigenvalues["arch"] == label], periods[periods["arch"] == label]
