@@ -26,7 +26,7 @@ from torch import Tensor
 
 import gradscope
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.commands.check.compare import compare_case
+from gradscope.commands.check.compare_case import compare_case
 from gradscope.commands.check.measure import measure_model
 from gradscope.commands.check.measured_case import plain_case, read_case
 from gradscope.commands.check.rounding_probes import Permuted, permute_units

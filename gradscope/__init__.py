@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gradscope.contract.combinators import Parallel, Stack
     from gradscope.contract.diagonal import DiagonalRecurrence
     from gradscope.contract.matrix_state import MatrixStateRecurrence
+    from gradscope.contract.memory_dial import MemoryDial
     from gradscope.contract.recurrence import Recurrence
     from gradscope.contract.sequence import SequenceModel
     from gradscope.contract.state import Block
@@ -54,6 +55,7 @@ _HOMES = {
     "GradscopeError": "gradscope.errors",
     "JacobianProducts": "gradscope.measurements.jacobian_products",
     "JacobianSpectrum": "gradscope.measurements.jacobian_spectrum",
+    "MemoryDial": "gradscope.contract.memory_dial",
     "MemorySensitivity": "gradscope.measurements.memory_sensitivity",
     "LyapunovExponents": "gradscope.measurements.lyapunov_exponents",
     "MatrixStateRecurrence": "gradscope.contract.matrix_state",
@@ -97,6 +99,7 @@ __all__ = [
     "JacobianSpectrum",
     "LyapunovExponents",
     "MatrixStateRecurrence",
+    "MemoryDial",
     "MemorySensitivity",
     "NoRecurrentState",
     "Parallel",

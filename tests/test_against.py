@@ -11,7 +11,7 @@ import pytest
 
 from gradscope.commands.check.against import measure_at
 from gradscope.commands.check.case_file import read_cases
-from gradscope.commands.check.compare import compare_case
+from gradscope.commands.check.compare_case import compare_case
 from gradscope.commands.check.measure import measure_case
 from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 from gradscope.commands.check.worktree import is_source, own_gradscope, worktree

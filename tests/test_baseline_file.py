@@ -27,7 +27,7 @@ from gradscope.commands.check.baseline_file import (
     write_baseline,
 )
 from gradscope.commands.check.cases import chosen
-from gradscope.commands.check.compare import compare_baselines
+from gradscope.commands.check.compare_case import compare_baselines
 from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 from gradscope.commands.check.statistic import Statistic, StatisticName
 from gradscope.errors import UnknownName, UsageError

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from gradscope.commands.check.compare import compare_cases
+from gradscope.commands.check.compare_case import compare_cases
 from gradscope.commands.check.measured_case import FailedCase
 from gradscope.commands.check.report import (
     MOST_ANNOTATIONS,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope.commands.check.compare import compare_baselines, compare_case, compare_cases, max_shift_decades
+from gradscope.commands.check.compare_case import compare_baselines, compare_case, compare_cases, max_shift_decades
 from gradscope.commands.check.compare_statistic import LEAST_TOLERANCE_DECADES
 from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 from gradscope.commands.check.sentences import definition_differences, described

@@ -83,7 +83,7 @@ class Model(nn.Module):
         reads: Any = self.dialled_moduli
         warnings.warn(
             f"{type(self).__name__} has turn_memory_dial and dialled_moduli; define the property memory_dial instead, "
-            "which returns a gradscope.contract.memory_dial.MemoryDial.",
+            "which returns a gradscope.MemoryDial.",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from gradscope.commands.check.baseline import Baseline, Change, Entry, now
 from gradscope.commands.check.baseline_file import update_baseline
 from gradscope.commands.check.cases import chosen
-from gradscope.commands.check.compare import compare_case, max_shift_decades
+from gradscope.commands.check.compare_case import compare_case, max_shift_decades
 from gradscope.errors import UsageError
 
 LARGEST_SHIFT_DECADES = 0.3

@@ -150,7 +150,7 @@ def diff(
     is missing, 4 a case failed when it was measured.
     """
     from gradscope.commands.check.baseline_file import read_baseline
-    from gradscope.commands.check.compare import compare_baselines
+    from gradscope.commands.check.compare_case import compare_baselines
     from gradscope.commands.check.report import print_verdicts
     from gradscope.commands.check.verdict import exit_code
 

@@ -109,7 +109,7 @@ def _check(
 ) -> int:
     from gradscope.commands.check.baseline import Baseline, candidate_of, environment_stamp
     from gradscope.commands.check.baseline_file import MissingBaseline, write_baseline
-    from gradscope.commands.check.compare import compare_cases
+    from gradscope.commands.check.compare_case import compare_cases
     from gradscope.commands.check.report import print_verdicts
     from gradscope.commands.check.verdict import exit_code
 

@@ -11,7 +11,7 @@ from torch import nn
 from gradscope.commands.check.baseline import Baseline, candidate_of, environment_stamp
 from gradscope.commands.check.baseline_changes import accept
 from gradscope.commands.check.baseline_file import MissingBaseline, read_baseline
-from gradscope.commands.check.compare import compare_cases
+from gradscope.commands.check.compare_case import compare_cases
 from gradscope.commands.check.measure import MeasureOptions, measure_model
 from gradscope.commands.check.measured_case import MeasuredCase
 from gradscope.errors import GradscopeError
