@@ -92,6 +92,11 @@ def linear_rnn(w: Weights, x: Tensor, s: State, t: int, **initial: object) -> St
     return {"h": s["h"] @ w["A"].T + x @ w["B"].T}
 
 
+def ind_rnn(w: Weights, x: Tensor, s: State, t: int, nonlinearity: str = "relu") -> State:
+    phi = {"relu": torch.relu, "tanh": torch.tanh}[nonlinearity]
+    return {"h": phi(x @ w["weight_ih"].T + s["h"] * w["u"] + w["bias"])}
+
+
 def lstm_cell(w_ih: Tensor, w_hh: Tensor, b: Tensor, x: Tensor, s: State) -> tuple[Tensor, Tensor]:
     i, f, g, o = (x @ w_ih.T + s["h"] @ w_hh.T + b).chunk(4, dim=-1)
     c = torch.sigmoid(f) * s["c"] + torch.sigmoid(i) * torch.tanh(g)
@@ -237,6 +242,7 @@ EQUATIONS: dict[str, Equation | SequenceEquation] = {
     "residual-rnn": Equation(residual_rnn, variants=({"alpha": 0.7},)),
     "rrn": RRN,
     "linear-rnn": Equation(linear_rnn, variants=({"init": "orthogonal", "radius": 0.9},)),
+    "ind-rnn": Equation(ind_rnn, variants=({"nonlinearity": "tanh"},)),
     "lstm": LSTM,
     "gru": GRU,
     "gru-cho": Equation(gru_cho),

@@ -73,4 +73,14 @@ DENSE = {
         lengthens=_orthogonal,
         calms=_orthogonal,
     ),
+    "ind-rnn": _dense(
+        home="gradscope.architectures.dense.ind_rnn:IndRNN",
+        equation="h_t = relu(W x_t + u ⊙ h_{t-1} + b)",
+        paper="Li et al. 2018, arXiv:1803.04831",
+        gradient_path="k (one number a unit)",
+        parallelisable=False,
+        state_size="H",
+        options=(Option("nonlinearity", "relu", "activation", choices=("relu", "tanh")),),
+        memory_dial="scale of u",
+    ),
 }
