@@ -9,7 +9,7 @@ import pytest
 
 from gradscope import build
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.measurements import diagnosis
+from gradscope.measurements import verdict as module
 from gradscope.measurements.verdict import Verdict, advice
 from gradscope.running.architecture_choice import parse_architectures
 
@@ -75,7 +75,7 @@ def test_nothing_is_advised_where_nothing_is_wrong():
 
 
 def test_advice_follows_from_the_entries_and_names_none_itself():
-    words = re.findall(r"[\w-]+", Path(diagnosis.__file__).read_text(encoding="utf-8"))
+    words = re.findall(r"[\w-]+", Path(module.__file__).read_text(encoding="utf-8"))
     assert not {*words} & {*ARCHITECTURES}
 
 
