@@ -170,13 +170,8 @@ def test_standard_errors_cover_theory_as_often_as_they_say(runs, quantity):
     for value in LAMBDAS:
         deviations = []
         for tables in runs:
-            rows = tables["sensitivity"]
-            (at,) = [
-                k
-                for k, here in enumerate(zip(rows["quantity"], rows["lambda_modulus"], strict=True))
-                if here == (quantity, value)
-            ]
-            deviations.append((rows["measured"][at] - rows["theory_finite"][at]) / rows["standard_error"][at])
+            rows = tables["sensitivity"].query("quantity == @quantity and lambda_modulus == @value")
+            deviations += list((rows["measured"] - rows["theory_finite"]) / rows["standard_error"])
         assert len(set(deviations)) == REPETITIONS
         assert covers(np.array(deviations)), (value, np.std(deviations))
 
@@ -186,13 +181,13 @@ def test_standard_errors_of_exponents_cover_the_slope_of_theory(runs, quantity):
     deviations = []
     for tables in runs:
         rows, fits = tables["sensitivity"], tables["exponents"]
-        mine = [index for index, q in enumerate(rows["quantity"]) if q == quantity]
-        finite, infinite = (np.array(rows[f"theory_{name}"])[mine] for name in ("finite", "infinite"))
+        mine = rows[rows["quantity"] == quantity]
+        finite, infinite = (mine[f"theory_{name}"].to_numpy() for name in ("finite", "infinite"))
         used = (
             np.abs(finite - infinite) <= FROM_THE_LIMIT * infinite
         )  # what the fit leaves out, unless too little stays
         used = used if used.sum() > 1 else np.ones_like(used)
         expected = fit_exponent(1 - np.array(LAMBDAS)[used], finite[used, None]).exponent
-        at = fits["quantity"].index(quantity)
-        deviations.append((fits["exponent"][at] - expected) / fits["standard_error"][at])
+        fit = fits.set_index("quantity").loc[quantity]
+        deviations.append((fit["exponent"] - expected) / fit["standard_error"])
     assert covers(np.array(deviations)), np.std(deviations)

@@ -34,8 +34,8 @@ def one_cell(**given: Any) -> Cell:
     return cell
 
 
-def rows(result: CellResult) -> pd.DataFrame:
-    return pd.DataFrame(result.summary)
+def rows(result: CellResult) -> list[dict[str, Any]]:
+    return result.tables["summary"].to_dict("records")
 
 
 OWN = """
@@ -72,12 +72,10 @@ def test_a_cell_is_plain_data_and_its_result_survives_json() -> None:
     cell = one_cell()
     assert json.loads(json.dumps(asdict(cell)))["model"]["architecture"]["name"] == "rnn"
     result = run_cell(cell)
-    gradients = result.tables["gradients"]
-    assert set(gradients) == set(GRADIENT_COLUMNS)
-    assert all(set(row) == set(SUMMARY_COLUMNS) for row in result.summary)
-    assert len({len(values) for values in gradients.values()}) == 1
-    assert {type(value) for values in gradients.values() for value in values} <= {str, int, float}
-    assert {type(value) for row in result.summary for value in row.values()} <= {str, int, float, bool}
+    assert set(result.tables["gradients"]) == set(GRADIENT_COLUMNS)
+    assert set(result.tables["summary"]) == set(SUMMARY_COLUMNS)
+    for frame in result.tables.values():
+        assert {type(value) for row in frame.to_dict("records") for value in row.values()} <= {str, int, float, bool}
 
 
 def test_a_cell_measures_what_the_library_measures() -> None:
@@ -86,19 +84,19 @@ def test_a_cell_measures_what_the_library_measures() -> None:
     x = gradscope.make_inputs("white", batch=2, length=9, input_size=3, seed=3, dtype=torch.float64)
     norm = gradscope.gradient_norms(model, x, lengths=[9], seed=3).log10_norm["h"][0, :, 0]
     expected = (torch.logsumexp(2 * math.log(10) * norm, 0) - math.log(2)) / (2 * math.log(10))
-    assert result.summary[0]["log10_norm_step_1"] == pytest.approx(float(expected), rel=1e-12)
-    assert result.summary[0]["parameters"] == model.parameters_counted
+    assert rows(result)[0]["log10_norm_step_1"] == pytest.approx(float(expected), rel=1e-12)
+    assert rows(result)[0]["parameters"] == model.parameters_counted
 
 
 def test_gradient_rows_hold_every_component() -> None:
-    frame = pd.DataFrame(run_cell(one_cell(arch="lstm")).tables["gradients"])
+    frame = run_cell(one_cell(arch="lstm")).tables["gradients"]
     assert set(frame["component"]) == {"h", "c", "x", "<state>"}
     assert (frame["step"] + frame["steps_back"] == frame["length"]).all()
 
 
 def test_about_64_lags_are_kept_or_every_step() -> None:
     results = [run_cell(one_cell(lengths="300", every_step=e)) for e in (False, True)]
-    sampled, every = (pd.DataFrame(result.tables["gradients"]) for result in results)
+    sampled, every = (result.tables["gradients"] for result in results)
     sampled, every = (frame[frame["component"] == "h"] for frame in (sampled, every))
     assert 40 <= len(sampled) <= 66
     assert {0, 299} <= set(sampled["steps_back"])
@@ -110,9 +108,9 @@ def test_about_64_lags_are_kept_or_every_step() -> None:
 def test_a_row_is_the_same_alone_and_beside_others() -> None:
     alone = run_sweep(planned(arch="lstm", lengths="9").cells).results[0]
     beside = run_sweep(planned(arch="rnn,lru,lstm", lengths="4,9", seeds="2").cells).results[4]
-    (row,) = [row for row in beside.summary if row["length"] == 9]
+    (row,) = [row for row in rows(beside) if row["length"] == 9]
     assert (row["arch"], row["seed"]) == ("lstm", 0)
-    for name, value in alone.summary[0].items():
+    for name, value in rows(alone)[0].items():
         assert row[name] == (pytest.approx(value, rel=1e-12, nan_ok=True) if isinstance(value, float) else value)
 
 
@@ -121,11 +119,11 @@ def test_inputs_without_stable_prefix_are_measured_length_by_length(kind: str) -
     given = {"input": kind, "input_size": None}
     together, alone = (run_cell(one_cell(lengths=lengths, **given)) for lengths in ("25,40", "25"))
     assert any("every length has its own input" in note for note in together.notes)
-    assert together.summary[0]["log10_norm_step_1"] == alone.summary[0]["log10_norm_step_1"]
+    assert rows(together)[0]["log10_norm_step_1"] == rows(alone)[0]["log10_norm_step_1"]
 
 
 def test_a_component_can_be_chosen() -> None:
-    assert rows(run_cell(one_cell(arch="lstm", component="c")))["component"].unique() == ["c"]
+    assert {row["component"] for row in rows(run_cell(one_cell(arch="lstm", component="c")))} == {"c"}
     with pytest.raises(UnknownName, match=r"component of rnn called 'c'"):
         planned(arch="lstm,rnn", component="c", lengths="9")
 
@@ -205,17 +203,17 @@ def test_a_class_that_fails_at_some_length_is_a_row_and_the_sweep_goes_on(tmp_pa
     plan = planned(arch=f"{own_file(tmp_path)}:Late,rnn", lengths="9,30")
     failed, fine = run_sweep(plan.cells).results
     assert "own.py:Late, seed 0, could not be measured: the table has 20 positions" in failed.failure
-    assert [row["status"] for row in failed.summary] == ["failed", "failed"]
-    assert [row["verdict"] for row in failed.summary] == ["unknown", "unknown"]
-    assert math.isnan(failed.summary[0]["log10_norm_step_1"])
-    assert set(failed.summary[0]) == set(SUMMARY_COLUMNS)
+    assert [row["status"] for row in rows(failed)] == ["failed", "failed"]
+    assert [row["verdict"] for row in rows(failed)] == ["unknown", "unknown"]
+    assert math.isnan(rows(failed)[0]["log10_norm_step_1"])
+    assert set(rows(failed)[0]) == set(SUMMARY_COLUMNS)
     assert not failed.is_measured
     assert fine.is_measured
 
 
 def test_numbers_that_are_not_finite_are_a_status() -> None:
     result = run_cell(one_cell(arch="linear-rnn:init=orthogonal:radius=1000", lengths="9,400", dtype="float32"))
-    assert result.summary[1]["status"] == "non-finite"
+    assert rows(result)[1]["status"] == "non-finite"
     assert not result.is_measured
 
 
@@ -231,20 +229,20 @@ class Counted:
             raise KeyboardInterrupt
         self.ran.append(cell.label)
         row = dict.fromkeys(SUMMARY_COLUMNS, -math.inf) | {"arch": cell.label, "status": "ok"}
-        return CellResult(cell.blank_tables(), [row])
+        return CellResult({"summary": pd.DataFrame([row])})
 
 
 def test_an_interrupted_sweep_keeps_what_is_finished_and_goes_on_from_there(tmp_path: Path) -> None:
     cells = planned(arch="rnn,lstm,gru", lengths="9").cells
     first = run_sweep(cells, memory=CellStore(tmp_path, resume=False), run=Counted(stop_at=2))
     assert first.interrupted
-    assert [result.summary[0]["arch"] for result in first.results] == ["rnn", "lstm"]
+    assert [rows(result)[0]["arch"] for result in first.results] == ["rnn", "lstm"]
     again = Counted()
     second = run_sweep(cells, memory=CellStore(tmp_path, resume=True), run=again)
     assert again.ran == ["gru"]
     assert (second.recalled, second.interrupted) == (2, False)
-    assert [result.summary[0]["arch"] for result in second.results] == ["rnn", "lstm", "gru"]
-    assert second.results[0].summary[0]["log10_norm_step_1"] == -math.inf
+    assert [rows(result)[0]["arch"] for result in second.results] == ["rnn", "lstm", "gru"]
+    assert rows(second.results[0])[0]["log10_norm_step_1"] == -math.inf
 
 
 def test_without_resume_everything_is_measured_again(tmp_path: Path) -> None:
@@ -304,7 +302,7 @@ def test_checkpoints_that_do_not_fit_are_named(tmp_path: Path) -> None:
 def test_a_checkpoint_replaces_the_weights_of_a_cell(tmp_path: Path) -> None:
     file = str(saved(tmp_path))
     with_it, without = (run_cell(one_cell(arch="lstm", **more)) for more in ({"checkpoint": file}, {}))
-    assert with_it.summary[0]["log10_norm_step_1"] != without.summary[0]["log10_norm_step_1"]
+    assert rows(with_it)[0]["log10_norm_step_1"] != rows(without)[0]["log10_norm_step_1"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

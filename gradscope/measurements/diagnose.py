@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor, nn
 
+from gradscope.contract.model import Model
 from gradscope.measurements.conditions import check_shape
 from gradscope.measurements.description import Described, Description
 from gradscope.measurements.gradient_norms import gradient_norms
@@ -118,12 +119,7 @@ class Diagnosis(Described):
         """One row a length, with the columns of ``summary.csv``."""
         import pandas as pd
 
-        frame = pd.DataFrame([asdict(summary) for summary in self.summaries])
-        frame.insert(1, "parameters", self.parameters)
-        frame.insert(2, "state_size", self.state_size)
-        frame.insert(list(frame).index("status"), "verdict", [verdict(summary) for summary in self.summaries])
-        frame.insert(list(frame).index("exact_zeros"), "parameters_stored", self.parameters_stored)
-        return frame
+        return pd.DataFrame(self._rows())
 
     def plot(self, **options: Any) -> Figure:
         """Relative norm of the component against steps back, log scale, one line per length.
@@ -145,9 +141,16 @@ class Diagnosis(Described):
         return summary_row(self.label, self._columns(), lengths, has_direct_path=self._has_direct_path)
 
     def _columns(self) -> Columns:
-        sizes = {"parameters": self.parameters, "state_size": self.state_size}
-        rows = [asdict(summary) | sizes | {"verdict": verdict(summary)} for summary in self.summaries]
+        rows = self._rows()
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        sizes = {
+            "parameters": self.parameters,
+            "parameters_stored": self.parameters_stored,
+            "state_size": self.state_size,
+        }
+        return [asdict(summary) | sizes | {"verdict": verdict(summary)} for summary in self.summaries]
 
     def _description(self) -> Description:
         row = self._row()
@@ -221,11 +224,16 @@ def diagnose(
         components=list(dict.fromkeys((wanted, primary))),
         largest_entries=True,
     )
+    return diagnosis_of(norms, measured, label or measured.built_as or measured.called, component)
+
+
+def diagnosis_of(norms: GradientNorms, model: Model, label: str, component: str | None = None) -> Diagnosis:
+    """:func:`diagnose` from norms that are at hand, measured with their largest entries."""
     return Diagnosis(
-        label=label or measured.built_as or measured.called,
-        parameters=measured.parameters_counted,
-        parameters_stored=measured.parameters_stored,
-        state_size=measured.state_size,
-        summaries=summarize(norms, wanted),
+        label=label,
+        parameters=model.parameters_counted,
+        parameters_stored=model.parameters_stored,
+        state_size=model.state_size,
+        summaries=summarize(norms, component),
         norms=norms,
     )

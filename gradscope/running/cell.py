@@ -1,4 +1,4 @@
-"""One unit of work of a sweep: plain data in, plain data out, independent of all other cells and of their order."""
+"""One unit of work of a sweep: plain data in, tables out, independent of all other cells and of their order."""
 
 from __future__ import annotations
 
@@ -7,38 +7,34 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import pandas as pd
 
 from gradscope import __version__
 from gradscope.contract.model import Model
 from gradscope.running.definitions import InputDefinition, ModelDefinition
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SUMMARY = "summary"  # the table with one row for each measured thing
 FAILED = "failed"
 UNKNOWN_VERDICT = "unknown"
 NOT_MEASURED = (FAILED, "non-finite", "underflow")  # how the statuses of rows begin that are not a measurement
 
-Table = dict[str, list[Any]]  # column to values
 Columns = Mapping[str, tuple[str, ...]]  # name of a table to its columns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CellResult:
-    """The outcome of one cell, in plain data.
+    """The outcome of one cell.
 
     Attributes:
-        tables: Name of each of the command's tables but the summary to its columns.
-        summary: Rows of the summary, by column.
+        tables: Name of a table to its rows, of those that were measured; the summary is one of them.
         notes: What the measurement did that its reader should know.
         failure: Why there are no numbers, one sentence; empty where there are.
         elapsed_seconds: How long it took.
     """
 
-    tables: dict[str, Table]
-    summary: list[dict[str, Any]]
+    tables: dict[str, pd.DataFrame]
     notes: tuple[str, ...] = ()
     failure: str = ""
     elapsed_seconds: float = 0.0
@@ -46,19 +42,9 @@ class CellResult:
     @property
     def is_measured(self) -> bool:
         """Whether there was no failure, and every row of the summary has numbers, or none to have."""
-        return not self.failure and not any(str(row["status"]).startswith(NOT_MEASURED) for row in self.summary)
-
-
-def append_row(table: Table, row: dict[str, Any]) -> None:
-    """A row at the end; it has every column of the table."""
-    for column, values in table.items():
-        values.append(row[column])
-
-
-def append_frame(table: Table, frame: pd.DataFrame, **same: Any) -> None:
-    """The rows of a result's table at the end, with columns that have one value in all of them."""
-    for column, values in table.items():
-        values += [same[column]] * len(frame) if column in same else frame[column].tolist()
+        if self.failure or SUMMARY not in self.tables:
+            return not self.failure
+        return not any(str(status).startswith(NOT_MEASURED) for status in self.tables[SUMMARY]["status"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +53,6 @@ class Cell(ABC):
 
     Attributes:
         command: The command that the cell belongs to.
-        columns: Of the command's tables.
         label: What files and messages call it.
         hidden_size: Width of what is measured.
         seed: Of the weights, inputs, targets and probes.
@@ -75,7 +60,6 @@ class Cell(ABC):
     """
 
     command: ClassVar[str]
-    columns: ClassVar[Columns]
     input: InputDefinition
     seed: int
     dtype: str
@@ -110,10 +94,6 @@ class Cell(ABC):
     def failed_rows(self) -> list[dict[str, Any]]:
         """Rows of the summary without numbers, so that a failed cell is seen in every table and file."""
         return []
-
-    def blank_tables(self) -> dict[str, Table]:
-        """The command's tables but the summary, without rows."""
-        return {name: {column: [] for column in columns} for name, columns in self.columns.items() if name != SUMMARY}
 
 
 @dataclass(frozen=True, kw_only=True)

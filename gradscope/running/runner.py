@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import pandas as pd
 import torch
 
 from gradscope.errors import GradscopeError
-from gradscope.running.cell import Cell, CellResult
+from gradscope.running.cell import SUMMARY, Cell, CellResult
 
 
 class Memory(Protocol):
@@ -56,7 +57,8 @@ def run_cell(cell: Cell) -> CellResult:
     except expected as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         failure = f"{cell.label}, seed {cell.seed}, could not be measured: {reason}"
-        result = CellResult(cell.blank_tables(), cell.failed_rows(), (), failure)
+        rows = cell.failed_rows()
+        result = CellResult({SUMMARY: pd.DataFrame(rows)} if rows else {}, (), failure)
     return replace(result, elapsed_seconds=time.perf_counter() - started)
 
 

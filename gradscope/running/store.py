@@ -41,15 +41,13 @@ def prepare_folder(folder: Path) -> None:
 
 
 def frames(results: tuple[CellResult, ...], tables: Columns) -> Frames:
-    """The tables of a run."""
+    """The tables of a run: the cells' rows below each other."""
     found: Frames = {}
     for name, columns in tables.items():
-        if name == SUMMARY:
-            rows = [row for result in results for row in result.summary]
-            found[name] = pd.DataFrame(rows, columns=list(columns))
-        else:
-            joined = {column: [v for result in results for v in result.tables[name][column]] for column in columns}
-            found[name] = pd.DataFrame(joined, columns=list(columns))
+        parts = [result.tables[name] for result in results if name in result.tables]
+        # Lists, for concat's column of numbers and NaN has another type in each version of pandas.
+        joined = {column: [value for part in parts for value in part[column].tolist()] for column in columns}
+        found[name] = pd.DataFrame(joined, columns=list(columns))
     return found
 
 
@@ -154,12 +152,15 @@ class CellStore:
         if not self._resume or not path.is_file():
             return None
         try:
-            return CellResult(**numbers(json.loads(path.read_text(encoding="utf-8"))))
-        except (ValueError, TypeError):  # half a file of a crashed run: measured again
+            kept = numbers(json.loads(path.read_text(encoding="utf-8")))
+            tables = {name: pd.DataFrame(columns) for name, columns in kept.pop("tables").items()}
+            return CellResult(tables, **kept)
+        except (ValueError, TypeError, KeyError, AttributeError):  # half a file of a crashed run: measured again
             return None
 
     def keep(self, cell: Cell, result: CellResult) -> None:
         """Writes a finished cell; failures are tried again the next time."""
         if not result.failure:
-            text = json.dumps(plain(vars(result)), allow_nan=False)
+            tables = {name: frame.to_dict(orient="list") for name, frame in result.tables.items()}
+            text = json.dumps(plain(vars(result) | {"tables": tables}), allow_nan=False)
             write_whole(self._folder / f"{cell.key}.json", text)

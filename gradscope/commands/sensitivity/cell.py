@@ -23,7 +23,6 @@ class SweptCell(Cell):
     """
 
     command = "sensitivity"
-    columns = TABLES
     lambdas: tuple[float, ...]
     lengths: tuple[int, ...]
     seeds: tuple[int, ...]

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from gradscope.commands.sensitivity.cell import SweptCell
 from gradscope.measurements.stability import FAR, NO_DIAL, OK, TOO_SHORT, curse
 from gradscope.numerics.fits import Exponent, fit_exponent
-from gradscope.running.cell import Table, append_row
+from gradscope.running.cell import SUMMARY, CellResult
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -110,29 +111,34 @@ class Sweep:
     largest: Array
     lengths: Sequence[int]
 
-    def tables(self, series: Sequence[Series]) -> dict[str, Table]:
-        """Values and exponents of all."""
-        tables = self.cell.blank_tables()
-        for one in series:
-            fitted = one.fit(self.moduli)
-            identity = self._identity(one) | {"quantity": one.quantity}
-            errors = {"exponent": fitted.exponent, "standard_error": fitted.standard_error, "theory": one.limit}
-            append_row(tables["exponents"], identity | errors)
-            columns: dict[str, Any] = {
-                "lambda_modulus": self.lambdas,
-                "achieved_lambda_modulus": self.moduli,
-                "length": self.lengths,
-                "measured": one.means,
-                "standard_error": one.errors,
-                "theory_finite": one.finite,
-                "theory_infinite": one.infinite,
-                "spectral_radius": self.largest,
-                "ratio": one.ratios,
-            }
-            for index in range(len(self.moduli)):
-                values = {name: _number(column[index]) for name, column in columns.items()}
-                append_row(tables["sensitivity"], identity | values)
-        return tables
+    def result(
+        self, series: Sequence[Series], summary: Sequence[dict[str, Any]], notes: tuple[str, ...] = ()
+    ) -> CellResult:
+        """Values and exponents of all series, with the rows of the summary."""
+        values = [row for one in series for row in self._values(one)]
+        rows = {"sensitivity": values, "exponents": [self._exponent(one) for one in series], SUMMARY: summary}
+        return CellResult({name: pd.DataFrame(each) for name, each in rows.items()}, notes)
+
+    def _exponent(self, one: Series) -> dict[str, Any]:
+        fitted = one.fit(self.moduli)
+        errors = {"exponent": fitted.exponent, "standard_error": fitted.standard_error, "theory": one.limit}
+        return self._identity(one) | {"quantity": one.quantity} | errors
+
+    def _values(self, one: Series) -> list[dict[str, Any]]:
+        columns: dict[str, Sequence[float] | Array] = {
+            "lambda_modulus": self.lambdas,
+            "achieved_lambda_modulus": self.moduli,
+            "length": self.lengths,
+            "measured": one.means,
+            "standard_error": one.errors,
+            "theory_finite": one.finite,
+            "theory_infinite": one.infinite,
+            "spectral_radius": self.largest,
+            "ratio": one.ratios,
+        }
+        identity = self._identity(one) | {"quantity": one.quantity}
+        places = range(len(self.moduli))
+        return [identity | {name: column[index] for name, column in columns.items()} for index in places]
 
     def summary(self, one: Series, state: Series) -> dict[str, Any]:
         """The row of a group's sensitivity and of the state that it belongs to."""
@@ -173,7 +179,3 @@ class Sweep:
             "input": self.cell.input.choice.label,
             "group": one.group,
         }
-
-
-def _number(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

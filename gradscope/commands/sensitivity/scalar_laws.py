@@ -67,7 +67,7 @@ class ScalarCell(StudyCell):
                 rows.append(sweep.summary(tangent, state))
         problem = None if x is None else stationarity_problem(x)
         notes = (f"{data}: {problem} Theory takes stationary data for granted.",) if problem else ()
-        return CellResult(sweep.tables(series), rows, notes)
+        return sweep.result(series, rows, notes)
 
     def failed_rows(self) -> list[dict[str, Any]]:
         """A row without numbers."""

@@ -38,7 +38,7 @@ class SensitivityCell(ModelCell, SweptCell):
         (state,) = [one for one in series if one.quantity == STATE]
         tangents = [one for one in series if one.quantity == TANGENT]
         shown = [one for one in tangents if one.group in DIALLED] or tangents
-        return CellResult(sweep.tables(series), [sweep.summary(one, state) for one in shown])
+        return sweep.result(series, [sweep.summary(one, state) for one in shown])
 
     def failed_rows(self) -> list[dict[str, Any]]:
         """A row without numbers."""

@@ -12,7 +12,7 @@ import pandas as pd
 from gradscope.commands.sensitivity.cell import StudyCell
 from gradscope.experiments.depth import SignalPropagation, signal_propagation
 from gradscope.experiments.teacher_student import HessianTable, teacher_student_hessian
-from gradscope.running.cell import CellResult, append_frame, append_row
+from gradscope.running.cell import CellResult
 from gradscope.theory import PARAMETRIZATIONS, Parametrization, landscape
 
 POINTS = 121
@@ -31,7 +31,8 @@ class LandscapeCell(StudyCell):
 
     def measure(self) -> CellResult:
         """Loss, gradient and curvature of students around the teacher, for every parametrisation of a modulus."""
-        tables, (teacher,) = self.blank_tables(), self.lambdas
+        (teacher,) = self.lambdas
+        rows = []
         for parametrization in self.parametrizations:
             how = PARAMETRIZATIONS[parametrization]
             for normalization in self.normalizations:
@@ -52,8 +53,8 @@ class LandscapeCell(StudyCell):
                         "curvature": point.curvature,
                         "largest_stable_learning_rate": point.largest_stable_learning_rate,
                     }
-                    append_row(tables["landscape"], row)
-        return CellResult(tables, [])
+                    rows.append(row)
+        return CellResult({"landscape": pd.DataFrame(rows)})
 
 
 def _students(how: Parametrization, teacher: float) -> list[float]:
@@ -78,15 +79,14 @@ class DepthCell(StudyCell):
 
     def measure(self) -> CellResult:
         """Layer by layer, at every λ."""
-        tables = self.blank_tables()
-        overflowed = []
+        parts, overflowed = [], []
         for modulus in self.lambdas:
             results = [_propagation(self, modulus, seed) for seed in self.seeds]
             if any(result.status != "ok" for result in results):
                 overflowed.append(f"{modulus:.6g}")
-            append_frame(tables["depth"], _over_seeds(results), input=self.input.choice.label, length=self.lengths[0])
+            parts.append(_over_seeds(results).assign(input=self.input.choice.label, length=self.lengths[0]))
         failure = f"{self.label} overflowed in {self.dtype} at λ = {', '.join(overflowed)}." if overflowed else ""
-        return CellResult(tables, [], (), failure)
+        return CellResult({"depth": pd.concat(parts, ignore_index=True)}, (), failure)
 
 
 def _propagation(cell: DepthCell, modulus: float, seed: int) -> SignalPropagation:
@@ -116,12 +116,13 @@ class HessianCell(StudyCell):
 
     def measure(self) -> CellResult:
         """One teacher for each seed."""
-        tables = self.blank_tables()
+        parts: dict[str, list[pd.DataFrame]] = {name: [] for name in get_args(HessianTable)}
         notes = []
         for seed in self.seeds:
             result = teacher_student_hessian(self.student, self.lambdas[0], self.lengths[0], seed)
             for name in get_args(HessianTable):
-                append_frame(tables[name], result.to_dataframe(name), seed=seed)
+                parts[name].append(result.to_dataframe(name).assign(seed=seed))
             if result.status != "ok":
                 notes.append(f"{self.label}, seed {seed}: Adam's run overflowed, so it has no learning rates.")
-        return CellResult(tables, [], tuple(notes))
+        tables = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
+        return CellResult(tables, tuple(notes))

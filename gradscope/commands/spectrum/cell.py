@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 from torch import Tensor
 
 from gradscope.commands.spectrum.columns import NO_RECURRENT_STATE, TABLES, TEMPORAL_REACH
@@ -23,7 +24,7 @@ from gradscope.measurements.jacobian_spectrum import JacobianSpectrum, SpectrumT
 from gradscope.measurements.lyapunov_exponents import LyapunovExponents, error_of_mean, exponents_of
 from gradscope.measurements.stability import stability
 from gradscope.measurements.temporal_jacobian import TemporalJacobian, temporal_jacobian
-from gradscope.running.cell import FAILED, SUMMARY, UNKNOWN_VERDICT, CellResult, ModelCell, append_frame
+from gradscope.running.cell import FAILED, SUMMARY, UNKNOWN_VERDICT, CellResult, ModelCell
 from gradscope.running.plan import Plan, check_memory, plan_cells
 
 ALL_LAGS = 2000  # products of longer sequences are written at so many log-spaced lags unless every step is asked for
@@ -44,7 +45,6 @@ class SpectrumCell(ModelCell):
     """
 
     command = "spectrum"
-    columns = TABLES
     length: int
     steps: tuple[int, ...]
     exponents: int
@@ -125,12 +125,12 @@ def _measured(cell: SpectrumCell, model: Model) -> CellResult:
     """Eigenvalues, singular values, Lyapunov exponents, products, and the temporal Jacobian."""
     x, about_input = cell.input.draw(cell.length, cell.seed, dtype=cell.dtype, device=cell.device)
     notes = (about_input,) if about_input else ()
-    tables = cell.blank_tables()
-    identity = {"arch": cell.label, "seed": cell.seed}
+    identity: dict[str, Any] = {"arch": cell.label, "seed": cell.seed}
+    tables: dict[str, pd.DataFrame] = {}
     reach: dict[str, Any] = {}
     if cell.temporal or isinstance(model, SequenceModel):
         temporal = temporal_jacobian(model, x)
-        append_frame(tables["temporal"], temporal.to_dataframe(), **identity)
+        tables["temporal"] = temporal.to_dataframe().assign(**identity)
         reach = _temporal_reach(temporal)
     if isinstance(model, SequenceModel):
         row = _unmeasured(cell, model) | {"status": NO_RECURRENT_STATE, "verdict": "none"} | reach
@@ -138,17 +138,18 @@ def _measured(cell: SpectrumCell, model: Model) -> CellResult:
             f"{cell.label} has no recurrent state, so there is no state Jacobian; its counterpart is the temporal "
             "Jacobian ∂y_T/∂x_t, which was measured instead."
         )
-        return CellResult(tables, [row], (*notes, note))
+        return CellResult(tables | {SUMMARY: pd.DataFrame([row])}, (*notes, note))
     linearization = linearized(model, x)
     spectrum = spectrum_of(linearization, cell.steps, cell.leading or None)
     exponents = exponents_of(linearization, cell.exponents or None, cell.warm_up)
     for name in get_args(SpectrumTable):
-        append_frame(tables[name], spectrum.to_dataframe(name), **identity)
-    append_frame(tables["lyapunov"], exponents.to_dataframe(), **identity)
+        tables[name] = spectrum.to_dataframe(name).assign(**identity)
+    tables["lyapunov"] = exponents.to_dataframe().assign(**identity)
     if cell.products and not any(part.is_too_large for part in linearization.coupled):
         products = products_of(linearization, _lags(cell))
-        append_frame(tables["products"], products.to_dataframe(), **identity)
-    return CellResult(tables, [_summary_row(cell, spectrum, exponents) | reach], (*notes, *spectrum.notes))
+        tables["products"] = products.to_dataframe().assign(**identity)
+    tables[SUMMARY] = pd.DataFrame([_summary_row(cell, spectrum, exponents) | reach])
+    return CellResult(tables, (*notes, *spectrum.notes))
 
 
 def _unmeasured(cell: SpectrumCell, model: Model) -> dict[str, Any]:
