@@ -70,6 +70,25 @@ def test_checkpointed_trajectories_give_the_same_numbers(name, monkeypatch):
         assert torch.allclose(norm, replayed.log10_norm[component], rtol=0, atol=TOLERANCE, equal_nan=True)
 
 
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("name", RECURRENT_NAMES)
+def test_checkpointed_trajectories_give_the_same_spectra_and_sensitivities(name, num_layers, monkeypatch):
+    x, model = inputs(length=130), small(name, num_layers)
+
+    def measured():
+        spectrum = gradscope.jacobian_spectrum(model, x, steps=[1, 64, 65, 129])
+        products = gradscope.jacobian_products(model, x, lags=[1, 130])
+        sensitivity = gradscope.memory_sensitivity(model, x)
+        exponents = gradscope.lyapunov_exponents(model, x).exponents_nats_per_step
+        values = [spectrum.largest_singular_value, spectrum.spectral_radius, exponents, products.log10_frobenius_norm]
+        return [*values, *sensitivity.dh_domega_power.values(), *sensitivity.loss_gradient_power.values()]
+
+    kept = measured()
+    monkeypatch.setattr("gradscope.dynamics.trajectory.KEPT_BYTES", 0)
+    for first, second in zip(kept, measured(), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
 @pytest.mark.parametrize("name", SINGLE_NAMES)
 def test_the_state_adjoint_is_the_product_of_the_models_own_jacobians(name):
     model, x = small(name), inputs()

@@ -55,6 +55,7 @@ class Trajectory:
     def _run(self, before: State, u: Prepared, start: int, stop: int) -> State:
         return self.model.run(self.x[start:stop], u, before, start)
 
+    @torch.no_grad()
     def prepared(self, start: int, stop: int) -> Prepared:
         """What steps ``start + 1 … stop`` consume, ``(steps, batch, *)``; made anew, which is cheaper than memory."""
         reach = min(self.model.prepare_reach, start)
@@ -72,6 +73,7 @@ class Trajectory:
             x=self.x[start - reach : stop],
         )
 
+    @torch.no_grad()
     def states(self, start: int, stop: int) -> State:
         """States ``s_start … s_stop``, both included, ``(steps + 1, batch, *block shape)``."""
         if self._stride == 1:
@@ -79,6 +81,8 @@ class Trajectory:
         checkpoint = start // self._stride
         before = {name: kept[checkpoint] for name, kept in self._states.items()}
         first = checkpoint * self._stride
+        if first == stop:
+            return {name: value.unsqueeze(0) for name, value in before.items()}
         replayed = self._run(before, self.prepared(first, stop), first, stop)
         return {
             name: torch.cat([value.unsqueeze(0), replayed[name]])[start - first :] for name, value in before.items()
