@@ -53,7 +53,7 @@ class ArchitectureSpec:
         memory_rank: Where it stands among the architectures that are recommended for long memories, after its
             ``lengthens``; 1 comes first, 0 is not among them.
         memory_component: The component that keeps its memory, where that is not the primary one.
-        torch_class: torch's class of the same equations and parameters, ``"torch.nn:LSTM"``; empty where none does.
+        torch_class: torch's class of the same equations and parameters, ``"torch.nn:LSTM"``; empty where there is none.
         torch_options: Those of its options that are attributes of torch's class; the others act on initial weights.
     """
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from gradscope.contract.component import INPUT, STATE, components_to_ask_for
 from gradscope.contract.model import Model
-from gradscope.contract.probe import check_answers, check_modes, unchanged
+from gradscope.contract.probe import PROBE_STEPS, check_answers, unchanged
 from gradscope.contract.sequence import SequenceModel
 from gradscope.dynamics.cotangents import Pulled, Wants
 from gradscope.dynamics.linearize import adjoint_segments, linearize
@@ -16,12 +17,10 @@ from gradscope.errors import UnknownName, UsageError
 from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
 from gradscope.measurements.gradient_result import GradientNorms
 from gradscope.measurements.losses import Loss, SegmentCotangents, output_cotangents
-from gradscope.measurements.record import INPUT, STATE, Record, log10_root_sum_square
+from gradscope.measurements.record import Record, log10_root_sum_square
 from gradscope.measurements.sequence_gradients import sequence_gradients
 from gradscope.numerics.scaled import Scaled
 from gradscope.own.as_model import measurable
-
-PROBE_STEPS = 8  # of a sequence module, to see that it is causal
 
 
 def gradient_norms(
@@ -79,7 +78,6 @@ def gradient_norms(
     lengths = _checked_lengths(lengths, x)
     model = measurable(model, x)
     names = _checked_components(model, components)
-    check_modes(model)
     x = as_model_input(model, x)[:, : max(lengths)]
     record = Record(lengths, len(x), names, model, largest_entries=largest_entries)
     with exact_matrix_products():
@@ -151,8 +149,7 @@ def _checked_lengths(lengths: Sequence[int] | None, x: Tensor) -> tuple[int, ...
 
 
 def _checked_components(model: Model, components: Sequence[str] | None) -> tuple[str, ...]:
-    recurrent = (STATE,) if model.state_size else ()
-    known = (*model.components, INPUT, *recurrent)
+    known = components_to_ask_for(model)
     for name in components or ():
         if name not in known:
             raise UnknownName(f"component of {model.called}", name, known)

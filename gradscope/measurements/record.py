@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gradscope.contract.component import layer_of
 from gradscope.contract.model import Model
 from gradscope.measurements.gradient_result import GradientNorms, RecurrentWeightSteps, Status
-
-INPUT, STATE = "x", "<state>"
 
 
 class Record:
@@ -73,9 +72,3 @@ class Record:
 def log10_root_sum_square(logs: Sequence[Tensor]) -> Tensor:
     """log10 √Σ 10^(2 l) of several log10 norms."""
     return torch.logsumexp(torch.stack(list(logs)) * (2 * math.log(10)), 0) / (2 * math.log(10))
-
-
-def layer_of(name: str) -> int:
-    """The layer a component's name ends in, 0 where it has none: ``x`` and ``<state>`` belong to the whole model."""
-    _, mark, layer = name.rpartition("_l")
-    return int(layer) if mark and layer.isdigit() else 0

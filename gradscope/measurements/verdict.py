@@ -9,6 +9,7 @@ from typing import Literal
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.architectures.remedies import KEPT_DECADES
 from gradscope.architectures.spec import ArchitectureSpec, Remedy
+from gradscope.contract.component import within_layer
 from gradscope.contract.option import OptionValue
 from gradscope.errors import UsageError
 from gradscope.measurements.summary import LengthSummary
@@ -89,7 +90,7 @@ def _lasting(label: str, entry: ArchitectureSpec | None, length: int, component:
 def _elsewhere(label: str, entry: ArchitectureSpec, length: int, component: str) -> str:
     """The component that keeps the memory, with the options that it needs; empty where that is what was looked at."""
     memory = entry.memory_component
-    if memory is None or component.partition("_")[0] == memory.name:
+    if memory is None or within_layer(component) == memory.name:
         return ""
     name, *given = label.split(":")
     options = memory.lengthens(length)
