@@ -18,7 +18,7 @@ from gradscope.dynamics.segments import Segment
 from gradscope.errors import Unmeasurable
 from gradscope.measurements.conditions import exact_matrix_products, model_and_input
 from gradscope.measurements.description import Described, Description, counted, middle, number, shape
-from gradscope.measurements.gradient_result import sampled_lags
+from gradscope.measurements.lags import LAGS_SHOWN, sampled_lags
 from gradscope.measurements.tidy import tidy
 from gradscope.numerics.scaled import Scaled
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SMALLEST_SEGMENT = 4
-LAGS_SHOWN = 7
 
 
 @dataclass(frozen=True, repr=False)
