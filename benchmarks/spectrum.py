@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
 import gradscope
-from gradscope.dynamics.jacobian import jacobians_by_autograd
+from gradscope.dynamics.dense_jacobians import jacobians_by_autograd
 from gradscope.dynamics.segments import Segment
 
 LENGTH, HIDDEN, INPUT = 1000, 64, 32

@@ -31,12 +31,16 @@ class Equation:
         output: The first block by default.
         variants: Options that the tests look at beside the defaults.
         second_biases: Parameters that add to a bias which is there already; they do not count.
+        moduli: The |λ| of the memory dial, moduli(w, x_t, s_{t−1}) any leading dimensions; None where there is none.
+        differences: Gates whose derivative has a difference of values that may both be 1, and loses its digits there.
     """
 
     step: Callable[..., State]
     output: Callable[[Weights, Tensor, State], Tensor] = first_block
     variants: tuple[Options, ...] = ()
     second_biases: tuple[str, ...] = ()
+    moduli: Callable[[Weights, Tensor, State], Tensor] | None = None
+    differences: tuple[int, ...] = ()
 
     def unrolled(self, w: Weights, x: Tensor, s: State, **options: object) -> dict[str, Tensor]:
         """States and outputs ``y`` of all steps, ``(time, batch, *)``, from s_0 and x ``(time, batch, input)``."""
@@ -54,6 +58,7 @@ class SequenceEquation:
     unrolled: Callable[..., dict[str, Tensor]]
     variants: tuple[Options, ...] = ()
     second_biases: tuple[str, ...] = ()
+    moduli: None = None
 
 
 class Part(Mapping[str, Tensor]):
@@ -70,6 +75,10 @@ class Part(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+
+def of_eigenvalues(matrix: str) -> Callable[[Weights, Tensor, State], Tensor]:
+    return lambda w, x, s: torch.linalg.eigvals(w[matrix]).abs()
 
 
 def rnn(w: Weights, x: Tensor, s: State, t: int, nonlinearity: str = "tanh") -> State:
@@ -103,6 +112,20 @@ def lstm_cell(w_ih: Tensor, w_hh: Tensor, b: Tensor, x: Tensor, s: State) -> tup
     return torch.sigmoid(o) * torch.tanh(c), c
 
 
+def second_gate(suffix: str, biases: tuple[str, ...]) -> Callable[[Weights, Tensor, State], Tensor]:
+    """σ of the second gate: f of i, f, g, o, and z of r, z and of r, z, n."""
+
+    def gate(w: Weights, x: Tensor, s: State) -> Tensor:
+        size = w[f"weight_hh{suffix}"].shape[1]
+        w_ih, w_hh, *b = (w[name][size : 2 * size] for name in (f"weight_ih{suffix}", f"weight_hh{suffix}", *biases))
+        return torch.sigmoid(x @ w_ih.T + s["h"] @ w_hh.T + sum(b))
+
+    return gate
+
+
+torch_second_gate = second_gate("_l0", ("bias_ih_l0", "bias_hh_l0"))
+
+
 def lstm(w: Weights, x: Tensor, s: State, t: int, **initial: object) -> State:
     h, c = lstm_cell(w["weight_ih_l0"], w["weight_hh_l0"], w["bias_ih_l0"] + w["bias_hh_l0"], x, s)
     return {"h": h, "c": c}
@@ -120,6 +143,10 @@ def gru_cho(w: Weights, x: Tensor, s: State, t: int) -> State:
     r, z = torch.sigmoid(x @ w["weight_ih_rz"].T + h @ w["weight_hh_rz"].T + w["bias_rz"]).chunk(2, dim=-1)
     n = torch.tanh(x @ w["weight_ih_n"].T + (r * h) @ w["weight_hh_n"].T + w["bias_n"])
     return {"h": (1 - z) * h + z * n}
+
+
+def gru_cho_kept(w: Weights, x: Tensor, s: State) -> Tensor:
+    return 1 - second_gate("_rz", ("bias_rz",))(w, x, s)
 
 
 def sc_lstm(w: Weights, x: Tensor, s: State, t: int, L: int = 20, alpha: float = 1.0) -> State:
@@ -155,14 +182,23 @@ def mean_of(variants: tuple[Options, ...] = (), **branches: Equation) -> Equatio
     def output(w: Weights, x: Tensor, s: State) -> Tensor:
         return torch.stack([branch.output(own_w, x, own_s) for _, branch, own_w, own_s in parts(w, s)]).mean(dim=0)
 
+    def moduli(w: Weights, x: Tensor, s: State) -> Tensor:
+        dials = [(b.moduli, own_w, own_s) for _, b, own_w, own_s in parts(w, s) if b.moduli is not None]
+        return torch.cat([found(own_w, x, own_s).flatten() for found, own_w, own_s in dials])
+
+    has_dial = any(branch.moduli is not None for branch in branches.values())
     second = tuple(f"branches.{name}.{bias}" for name, branch in branches.items() for bias in branch.second_biases)
-    return Equation(step, output, variants, second)
+    return Equation(step, output, variants, second, moduli if has_dial else None)
 
 
 def lru(w: Weights, x: Tensor, s: State, t: int, **initial: object) -> State:
     lam = torch.exp(torch.complex(-torch.exp(w["nu_log"]), torch.exp(w["theta_log"])))
     B = torch.complex(w["B_re"], w["B_im"])
     return {"h": lam * s["h"] + torch.exp(w["gamma_log"]) * (x.to(B.dtype) @ B.T)}
+
+
+def lru_moduli(w: Weights, x: Tensor, s: State) -> Tensor:
+    return torch.exp(-torch.exp(w["nu_log"]))
 
 
 def lru_output(w: Weights, x: Tensor, s: State) -> Tensor:
@@ -175,6 +211,10 @@ def min_gru(w: Weights, x: Tensor, s: State, t: int) -> State:
     return {"h": (1 - z) * s["h"] + z * (x @ w["weight_h"].T + w["bias_h"])}
 
 
+def min_gru_kept(w: Weights, x: Tensor, s: State) -> Tensor:
+    return 1 - torch.sigmoid(x @ w["weight_z"].T + w["bias_z"])
+
+
 def swish_of_length_one(a: Tensor) -> Tensor:
     a = torch.sigmoid(a) * a
     return a / a.norm(dim=-1, keepdim=True)
@@ -185,6 +225,10 @@ def deltanet(w: Weights, x: Tensor, s: State, t: int) -> State:
     beta = torch.sigmoid(x @ w["weight_beta"].T + w["bias_beta"])[..., None]
     erase = torch.eye(k.shape[-1], dtype=x.dtype) - beta * k[..., :, None] * k[..., None, :]
     return {"S": erase @ s["S"] + beta * k[..., :, None] * v[..., None, :]}
+
+
+def deltanet_kept(w: Weights, x: Tensor, s: State) -> Tensor:
+    return 1 - torch.sigmoid(x @ w["weight_beta"].T + w["bias_beta"])
 
 
 def deltanet_output(w: Weights, x: Tensor, s: State) -> Tensor:
@@ -234,25 +278,30 @@ def transformer(w: Weights, x: Tensor, s: State, heads: int = 0, ff: int = 4) ->
 
 
 RRN = Equation(rrn, variants=({"depth": 1, "inner": "relu"}, {"depth": 3, "inner": "tanh"}))
-LSTM = Equation(lstm, variants=({"chrono": 20},), second_biases=("bias_hh_l0",))
-GRU = Equation(gru, second_biases=("bias_hh_l0",))
+LSTM = Equation(lstm, variants=({"chrono": 20},), second_biases=("bias_hh_l0",), moduli=torch_second_gate)
+GRU = Equation(gru, second_biases=("bias_hh_l0",), moduli=torch_second_gate, differences=(1,))  # h_{t−1} − n
 
 EQUATIONS: dict[str, Equation | SequenceEquation] = {
-    "rnn": Equation(rnn, variants=({"nonlinearity": "relu"},), second_biases=("bias_hh_l0",)),
+    "rnn": Equation(
+        rnn,
+        variants=({"nonlinearity": "relu"},),
+        second_biases=("bias_hh_l0",),
+        moduli=of_eigenvalues("weight_hh_l0"),
+    ),
     "residual-rnn": Equation(residual_rnn, variants=({"alpha": 0.7},)),
     "rrn": RRN,
-    "linear-rnn": Equation(linear_rnn, variants=({"init": "orthogonal", "radius": 0.9},)),
-    "ind-rnn": Equation(ind_rnn, variants=({"nonlinearity": "tanh"},)),
+    "linear-rnn": Equation(linear_rnn, variants=({"init": "orthogonal", "radius": 0.9},), moduli=of_eigenvalues("A")),
+    "ind-rnn": Equation(ind_rnn, variants=({"nonlinearity": "tanh"},), moduli=lambda w, x, s: w["u"].abs()),
     "lstm": LSTM,
     "gru": GRU,
-    "gru-cho": Equation(gru_cho),
-    "sc-lstm-i": Equation(sc_lstm, variants=({"L": 2}, {"L": 1, "alpha": 0.3})),
-    "sc-lstm-p": Equation(sc_lstm, variants=({"L": 3, "alpha": 0.5},)),
+    "gru-cho": Equation(gru_cho, moduli=gru_cho_kept),
+    "sc-lstm-i": Equation(sc_lstm, variants=({"L": 2}, {"L": 1, "alpha": 0.3}), moduli=second_gate("", ("bias",))),
+    "sc-lstm-p": Equation(sc_lstm, variants=({"L": 3, "alpha": 0.5},), moduli=second_gate("", ("bias",))),
     "skip-rnn": Equation(skip_rnn, variants=({"k": 1, "alpha": 0.3}, {"k": 3, "alpha": 0.6})),
     "hrl": mean_of(lstm=LSTM, rrn=RRN, variants=({"depth": 3, "inner": "tanh"},)),
     "lstm-gru": mean_of(lstm=LSTM, gru=GRU),
-    "lru": Equation(lru, lru_output, variants=({"r_min": 0.5, "r_max": 0.9},)),
-    "min-gru": Equation(min_gru),
-    "deltanet": Equation(deltanet, deltanet_output),
+    "lru": Equation(lru, lru_output, variants=({"r_min": 0.5, "r_max": 0.9},), moduli=lru_moduli),
+    "min-gru": Equation(min_gru, moduli=min_gru_kept),
+    "deltanet": Equation(deltanet, deltanet_output, moduli=deltanet_kept),
     "transformer": SequenceEquation(transformer, variants=({"heads": 3, "ff": 1},)),
 }

@@ -77,6 +77,19 @@ def states_of_steps(model: Recurrence, x: Tensor) -> State:
     return {block.name: torch.stack([s[block.name] for s in history]) for block in model.state_spec}
 
 
+@by(CASES)
+def test_moduli_of_the_memory_dial(name: str, options: Options) -> None:
+    model, x, moduli = make(name, **options), inputs(), EQUATIONS[name].moduli
+    assert model.has_memory_dial == (moduli is not None)
+    if moduli is None:
+        return
+    model.set_memory(0.7)
+    after = expected(name, options, model, x)
+    before = {key: torch.cat([s_0[None], after[key][:-1]]) for key, s_0 in zeros(model).items()}
+    found = moduli(weights(model), x.transpose(0, 1), before).flatten()
+    torch.testing.assert_close(model.memory_moduli(x).sort().values, found.sort().values, rtol=1e-10, atol=0.0)
+
+
 def test_every_architecture_has_its_equation() -> None:
     """Finds the forgotten line: an entry of the catalogue without one in ``tests/equations.py``."""
     assert [name for name in ARCHITECTURES if name not in EQUATIONS] == []

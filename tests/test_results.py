@@ -168,6 +168,23 @@ def test_a_result_prints_what_was_found_in_a_few_lines(name, size):
     assert str(result) == text
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_the_spectra_of_a_result_print_what_they_are(size):
+    result = measured("JacobianSpectrum", size)
+    for spectrum in (*result.layers, result.singular, *result.periods.values()):
+        text = repr(spectrum)
+        assert text.startswith(type(spectrum).__name__)
+        assert len(text.splitlines()) <= MOST_LINES
+        assert "tensor(" not in text
+
+
+def test_every_size_of_spectrum_prints_its_shapes():
+    spectrum = gradscope.Spectrum.simple(torch.zeros(40, 30, 50, dtype=torch.complex128))
+    assert repr(spectrum) == "Spectrum: values (40, 30, 50) complex128, multiplicity (50,) int64, size 50"
+    (period,) = measured("JacobianSpectrum", "small").periods.values()
+    assert str(tuple(period.log_modulus_per_step.shape)) in repr(period)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -15,7 +15,8 @@ from gradscope.commands.compare.rows import comparison
 from gradscope.commands.compare.sentences import findings
 from gradscope.commands.compare.table import comparison_markdown
 from gradscope.measurements.drawing import line_styles
-from gradscope.measurements.gradient_result import GradientNorms, RecurrentWeightSteps, sampled_lags
+from gradscope.measurements.gradient_result import GradientNorms, RecurrentWeightSteps
+from gradscope.measurements.lags import sampled_lags
 from gradscope.measurements.summary import summarize
 from gradscope.measurements.verdict import verdict, verdict_of
 from gradscope.numerics.averages import log10_median, log10_root_mean_square, mean_and_deviation

@@ -9,7 +9,7 @@ import torch
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.contract.combinators import Stack
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.option import show_value
+from gradscope.contract.option import with_options
 from gradscope.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -86,5 +86,5 @@ def _from_catalogue(
         for index in range(1, num_layers):
             layers.append(make(layers[-1].output_size, hidden_size, initializer, layer=index, **options))
         model = layers[0] if num_layers == 1 else Stack(layers, flat_names=layers[0].flat_parameter_names)
-    model.built_as = name + "".join(f":{key}={show_value(options[key])}" for key in given)
+    model.built_as = with_options(name, {key: options[key] for key in given})
     return model

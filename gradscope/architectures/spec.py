@@ -53,6 +53,8 @@ class ArchitectureSpec:
         memory_rank: Where it stands among the architectures that are recommended for long memories, after its
             ``lengthens``; 1 comes first, 0 is not among them.
         memory_component: The component that keeps its memory, where that is not the primary one.
+        torch_class: torch's class of the same equations and parameters, ``"torch.nn:LSTM"``; empty where there is none.
+        torch_options: Those of its options that are attributes of torch's class; the others act on initial weights.
     """
 
     family: Family
@@ -69,6 +71,8 @@ class ArchitectureSpec:
     calms: Remedy | None = None
     memory_rank: int = 0
     memory_component: MemoryComponent | None = None
+    torch_class: str = ""
+    torch_options: tuple[str, ...] = ()
 
     def load(self) -> Callable[..., Model]:
         """Imports the constructor."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradscope.contract.component import in_layer
 from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, joint_dial
 from gradscope.contract.model import Model
 from gradscope.contract.recurrence import Recurrence
@@ -73,12 +74,12 @@ class Stack(Model):
     @property
     def components(self) -> tuple[str, ...]:
         """The layers' components, bottom first."""
-        return tuple(f"{name}_l{index}" for index, layer in enumerate(self.layers) for name in layer.components)
+        return tuple(in_layer(name, index) for index, layer in enumerate(self.layers) for name in layer.components)
 
     @property
     def primary_component(self) -> str:
         """The bottom layer's."""
-        return f"{self.layers[0].primary_component}_l0"
+        return in_layer(self.layers[0].primary_component, 0)
 
     @property
     def recurrent_parameters(self) -> tuple[str, ...]:

@@ -85,6 +85,6 @@ MemoryGroups = dict[str, tuple[tuple[str, slice], ...]]
 EVERY_ROW = slice(None)
 
 
-def whole(**groups: tuple[str, ...]) -> MemoryGroups:
-    """Groups of parameters that belong to one as a whole."""
+def grouped(**groups: tuple[str, ...]) -> MemoryGroups:
+    """Parameters by group, each as a whole."""
     return {name: ((group, EVERY_ROW),) for group, names in groups.items() for name in names}

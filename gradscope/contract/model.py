@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gradscope.contract.memory_dial import HookedDial, MemoryDial, MemoryGroups, plain_moduli, whole
+from gradscope.contract.memory_dial import HookedDial, MemoryDial, MemoryGroups, grouped, plain_moduli
 from gradscope.contract.symmetry import Symmetry
 from gradscope.errors import Unmeasurable, UsageError
 
@@ -124,7 +124,7 @@ class Model(nn.Module):
     @property
     def memory_groups(self) -> MemoryGroups:
         """Every parameter by its role in the recurrence."""
-        return whole(rest=tuple(name for name, _ in self.named_parameters()))
+        return grouped(rest=tuple(name for name, _ in self.named_parameters()))
 
     def _required_dial(self) -> MemoryDial:
         dial = self.memory_dial

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gradscope.errors import UsageError
@@ -59,6 +60,11 @@ class Option:
         if isinstance(self.default, int):
             return int(number) if number == int(number) else None
         return number
+
+
+def with_options(name: str, options: Mapping[str, OptionValue]) -> str:
+    """A name with options as one would type it, ``lstm:forget_bias=1``."""
+    return name + "".join(f":{key}={show_value(value)}" for key, value in options.items())
 
 
 def show_value(value: OptionValue) -> str:

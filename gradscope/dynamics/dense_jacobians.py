@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.func import jacrev, vmap
 
 from gradscope.contract.block_matrix import BlockMatrix
 from gradscope.contract.chain import ChainRecurrence
 from gradscope.contract.recurrence import Recurrence
-from gradscope.contract.state import Block
+from gradscope.contract.state import Block, as_state, as_vector
 from gradscope.dynamics.chain_jacobian import chain_jacobians
 from gradscope.dynamics.core_jacobians import CoreJacobians
-from gradscope.dynamics.jacobian import jacobians_by_autograd
-from gradscope.dynamics.segments import Segment
+from gradscope.dynamics.decomposed_cells import DecomposedCells
+from gradscope.dynamics.segments import Segment, SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.numerics.leading_spectrum import (
     DEFAULT_LEADING,
@@ -21,6 +22,27 @@ from gradscope.numerics.leading_spectrum import (
     leading_singular_values,
 )
 from gradscope.numerics.spectrum import Spectrum, dense_eigenvalues, dense_singular_values
+
+
+def jacobians_by_autograd(model: Recurrence, here: SegmentStates) -> Tensor:
+    """The definition, for every cell: ``vmap(jacrev(step))`` over the steps and samples of a segment.
+
+    ``(steps, batch, n, n)``, over the real numbers of the state.
+    """
+
+    def jacobian(vector: Tensor, u: dict[str, Tensor], time: Tensor) -> Tensor:
+        batched = {name: value.unsqueeze(0) for name, value in u.items()}
+
+        def advance(before: Tensor) -> Tensor:
+            new = model.step(as_state(before.unsqueeze(0), model.state_spec), batched, time)
+            return as_vector({block.name: new[block.name] for block in model.state_spec})[0]
+
+        found: Tensor = jacrev(advance)(vector)
+        return found
+
+    before = as_vector({block.name: here.before[block.name] for block in model.state_spec}, batch_dims=2)
+    with DecomposedCells():
+        return vmap(vmap(jacobian, in_dims=(0, 0, None)))(before, here.u, here.times).detach()
 
 
 class DenseJacobians(CoreJacobians):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.dynamics.trajectory import Trajectory
+from gradscope.numerics.logarithms import log10_root_sum_square
 from gradscope.numerics.products import ProductNorms
 from gradscope.numerics.spectrum import Spectrum
 from gradscope.numerics.stretching import LONGEST_BLOCK, Stretching
@@ -100,8 +101,7 @@ class DiagonalJacobians:
             found += [sums[lag - (length - stop) - 1] for lag in wanted if length - stop < lag <= length - start]
             total = sums[-1]
         values = torch.stack(found)
-        squares = torch.logsumexp(2 * math.log(10) * values, dim=-1) / (2 * math.log(10))
-        frobenius = squares + math.log10(self.copies) / 2
+        frobenius = log10_root_sum_square(values, dim=-1) + math.log10(self.copies) / 2
         return ProductNorms(tuple(wanted), values.amax(-1), values.amin(-1), frobenius)
 
     def _reversed_chunks(self) -> list[tuple[int, int]]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from gradscope.contract.chain import ChainRecurrence
 from gradscope.contract.combinators import Parallel, Stack
+from gradscope.contract.component import in_layer, layer_of, within_layer
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.model import Model
 from gradscope.contract.recurrence import Recurrence
@@ -195,8 +196,7 @@ class _StackWalk:
         self._model = linearization.model
         self._walks = []
         for index, layer in enumerate(linearization._layers):
-            suffix = f"_l{index}"
-            mine = frozenset(name.removesuffix(suffix) for name in wants.components if name.endswith(suffix))
+            mine = frozenset(within_layer(name) for name in wants.components if layer_of(name) == index)
             inputs = wants.inputs or index > 0
             self._walks.append(layer.adjoint(Wants(mine, wants.state, inputs, wants.parameters)))
 
@@ -208,7 +208,7 @@ class _StackWalk:
         inputs: Scaled | None = None
         for index in range(len(self._walks) - 1, -1, -1):
             pulled = self._walks[index].pull(segment, cotangents)
-            nodes |= {f"{name}_l{index}": value for name, value in pulled.nodes.items()}
+            nodes |= {in_layer(name, index): value for name, value in pulled.nodes.items()}
             state, norms, inputs = state + pulled.state, norms + pulled.recurrent_norms, pulled.inputs
             cotangents = Cotangents(every=inputs)
         return Pulled(nodes, state, inputs, norms)

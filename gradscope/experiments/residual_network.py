@@ -14,7 +14,7 @@ from gradscope.architectures.diagonal.lru import LRU
 from gradscope.architectures.gated.gru import GRU
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryGroups, grouped
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.numerics.diagonal_scan import diagonal_scan
@@ -48,7 +48,8 @@ class ComplexRNN(DiagonalRecurrence):
     @property
     def memory_groups(self) -> MemoryGroups:
         """λ apart: its real and imaginary part mix modulus and angle."""
-        return whole(**{"lambda": ("lambda_re", "lambda_im"), "input": ("B_re", "B_im"), "rest": ("C_re", "C_im", "D")})
+        own = {"lambda": ("lambda_re", "lambda_im")}
+        return grouped(**own, input=("B_re", "B_im"), rest=("C_re", "C_im", "D"))
 
 
 def _complex_rnn(width: int, modulus: float, initializer: Initializer) -> Recurrence:

@@ -86,11 +86,6 @@ class TeacherStudentHessian(Described):
         """The same over the recurrence's own coordinates."""
         return float(self.adam_learning_rates[[group in RECURRENT for group in self.coordinates]].median())
 
-    def share_of(self, group: str) -> Tensor:
-        """Squared weight of a group's coordinates in every eigenvector, ``(P,)``."""
-        members = torch.tensor([name == group for name in self.coordinates])
-        return (self.eigenvectors[members] ** 2).sum(dim=0)
-
     def to_dataframe(self, table: HessianTable = "hessian") -> pd.DataFrame:
         """A table with the columns of the file of the same name that ``gradscope sensitivity --hessian`` writes.
 

@@ -26,12 +26,13 @@ def check_shape(x: Tensor) -> None:
 
 
 def as_model_input(model: Model, x: Tensor) -> Tensor:
-    """The inputs in the model's dtype and on its device.
+    """The inputs in the dtype and on the device of a model that answers alike each time.
 
     Raises:
         UsageError: Another number of features, or values that are not finite.
-        Unmeasurable: A model in half precision.
+        Unmeasurable: Dropout or batch norm in training mode, or half precision.
     """
+    check_modes(model)
     if x.shape[2] != model.input_size:
         raise UsageError(f"The model reads {model.input_size} features, but the inputs have {x.shape[2]}.")
     like = next(model.parameters(), x)
@@ -47,6 +48,18 @@ def as_model_input(model: Model, x: Tensor) -> Tensor:
     return x
 
 
+def model_and_input(module: nn.Module, x: Tensor) -> tuple[Model, Tensor]:
+    """A module as a model, and inputs as it reads them; whatever is wrong with either is said here.
+
+    Raises:
+        UsageError: Inputs that do not fit, or a module that is no model.
+        Unmeasurable: Dropout or batch norm in training mode, or half precision.
+    """
+    check_shape(x)
+    model = measurable(module, x)
+    return model, as_model_input(model, x)
+
+
 def linearized(module: nn.Module, x: Tensor) -> Linearization:
     """A recurrent model, or a module that is one, linearised along inputs that are checked first.
 
@@ -55,11 +68,9 @@ def linearized(module: nn.Module, x: Tensor) -> Linearization:
         Unmeasurable: Dropout or batch norm in training mode, or half precision.
         NoRecurrentState: The model has no recurrent state.
     """
-    check_shape(x)
-    model = measurable(module, x)
-    check_modes(model)
+    model, x = model_and_input(module, x)
     with exact_matrix_products():
-        return linearize(model, as_model_input(model, x))
+        return linearize(model, x)
 
 
 def overflow_step(linearization: Linearization) -> int | None:

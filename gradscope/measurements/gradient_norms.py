@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
+from gradscope.contract.component import INPUT, STATE, components_to_ask_for
 from gradscope.contract.model import Model
-from gradscope.contract.probe import check_answers, check_modes, unchanged
+from gradscope.contract.probe import PROBE_STEPS, check_answers, unchanged
 from gradscope.contract.sequence import SequenceModel
 from gradscope.dynamics.cotangents import Pulled, Wants
 from gradscope.dynamics.linearize import adjoint_segments, linearize
@@ -16,12 +18,11 @@ from gradscope.errors import UnknownName, UsageError
 from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
 from gradscope.measurements.gradient_result import GradientNorms
 from gradscope.measurements.losses import Loss, SegmentCotangents, output_cotangents
-from gradscope.measurements.record import INPUT, STATE, Record, log10_root_sum_square
+from gradscope.measurements.record import Record
 from gradscope.measurements.sequence_gradients import sequence_gradients
+from gradscope.numerics.logarithms import log10_root_sum_square
 from gradscope.numerics.scaled import Scaled
 from gradscope.own.as_model import measurable
-
-PROBE_STEPS = 8  # of a sequence module, to see that it is causal
 
 
 def gradient_norms(
@@ -79,7 +80,6 @@ def gradient_norms(
     lengths = _checked_lengths(lengths, x)
     model = measurable(model, x)
     names = _checked_components(model, components)
-    check_modes(model)
     x = as_model_input(model, x)[:, : max(lengths)]
     record = Record(lengths, len(x), names, model, largest_entries=largest_entries)
     with exact_matrix_products():
@@ -119,13 +119,14 @@ class _Walk:
             if name == record.model.primary_component and record.largest is not None:
                 self._put(record.largest, segment, value.log10_largest_entry())
         if pulled.state:
-            self._put(record.norms[STATE], segment, log10_root_sum_square([part.log10_norm() for part in pulled.state]))
+            blocks = torch.stack([part.log10_norm() for part in pulled.state])
+            self._put(record.norms[STATE], segment, log10_root_sum_square(blocks))
         if pulled.inputs is not None and INPUT in record.norms:
             self._put(record.norms[INPUT], segment, pulled.inputs.log10_norm())
         if pulled.recurrent_norms:
             if record.shares is None:
                 record.shares = record.blank(max(record.lengths))
-            self._put(record.shares, segment, log10_root_sum_square(pulled.recurrent_norms))
+            self._put(record.shares, segment, log10_root_sum_square(torch.stack(pulled.recurrent_norms)))
 
     def _put(self, target: Tensor, segment: Segment, values: Tensor) -> None:
         target[self._order[: segment.active], :, segment.start : segment.stop] = values.permute(1, 2, 0).cpu()
@@ -151,8 +152,7 @@ def _checked_lengths(lengths: Sequence[int] | None, x: Tensor) -> tuple[int, ...
 
 
 def _checked_components(model: Model, components: Sequence[str] | None) -> tuple[str, ...]:
-    recurrent = (STATE,) if model.state_size else ()
-    known = (*model.components, INPUT, *recurrent)
+    known = components_to_ask_for(model)
     for name in components or ():
         if name not in known:
             raise UnknownName(f"component of {model.called}", name, known)

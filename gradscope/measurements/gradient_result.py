@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,14 +11,13 @@ from torch import Tensor
 
 from gradscope.errors import UnknownName
 from gradscope.measurements.description import Described, Description, counted, number, shape, some
+from gradscope.measurements.lags import reference, sampled_lags
 from gradscope.numerics.averages import log10_median, log10_root_mean_square
 from gradscope.numerics.fits import decades_between, decades_per_step
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-SAMPLED_LAGS = 64
 
 Status = Literal["ok", "saturated", "non-finite", "underflow"]
 
@@ -115,7 +113,7 @@ class GradientNorms(Described):
         Raises:
             UnknownName: The component was not measured.
         """
-        from gradscope.measurements.drawing import plot_profiles
+        from gradscope.measurements.gradient_figure import plot_profiles
 
         name = component or self._shown_component
         if name not in self.log10_norm:
@@ -150,17 +148,3 @@ class GradientNorms(Described):
         norms, length = self.by_lag(index, component), self.lengths[index]
         relative = decades_between(norms[-1], norms[min(self.reference_lag, length - 1)])
         return [str(length), number(relative), number(decades_per_step(norms)), self.status[index]]
-
-
-def sampled_lags(length: int, count: int = SAMPLED_LAGS) -> NDArray[np.int64]:
-    """About ``count`` log-spaced lags from 0 to length − 1, both included; all of them where there are fewer."""
-    if length <= count:
-        return np.arange(length)
-    spaced = np.geomspace(1, length - 1, count - 1).round().astype(np.int64)
-    return np.unique(np.concatenate([[0], spaced]))
-
-
-def reference(lags: Iterable[int]) -> str:
-    """What norms are relative to, in words: lag 1 where the last step has a direct path to the output."""
-    found = {"the last step" if lag == 0 else "one step back" for lag in lags}
-    return found.pop() if len(found) == 1 else "the last step (direct path: one back)"

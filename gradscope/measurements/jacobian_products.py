@@ -14,14 +14,13 @@ from gradscope.dynamics.linearize import Linearization
 from gradscope.errors import Unmeasurable, UsageError
 from gradscope.measurements.conditions import exact_matrix_products, linearized, overflow_step
 from gradscope.measurements.description import Described, Description, counted, middle, number, overflowed, shape
-from gradscope.measurements.gradient_result import sampled_lags
+from gradscope.measurements.lags import LAGS_SHOWN, sampled_lags
 from gradscope.measurements.tidy import tidy
+from gradscope.numerics.logarithms import log10_root_sum_square
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-LAGS_SHOWN = 7
 
 
 @dataclass(frozen=True, repr=False)
@@ -149,8 +148,7 @@ def products_of(linearization: Linearization, lags: Sequence[int]) -> JacobianPr
         parts = [part.product_norms(lags) for part in linearization.coupled]
     largest = torch.stack([part.log10_largest_singular_value for part in parts]).amax(0)
     smallest = torch.stack([part.log10_smallest_singular_value for part in parts]).amin(0)
-    squares = torch.stack([part.log10_frobenius_norm for part in parts]) * (2 * math.log(10))
-    frobenius = torch.logsumexp(squares, dim=0) / (2 * math.log(10))
+    frobenius = log10_root_sum_square(torch.stack([part.log10_frobenius_norm for part in parts]))
     return JacobianProducts(linearization.length, parts[0].lags, largest.mT, smallest.mT, frobenius.mT, None)
 
 

@@ -37,11 +37,11 @@ STEP_QUANTITIES = (
     "longest_time_constant",
 )
 NEAR_UNIT = 0.99  # moduli above count as near the unit circle
-MOST_PERIODS = 2  # that a result prints
 MEMORY = 0.9  # and those from here to there as memory of tens of steps
+MOST_PERIODS = 2  # that a result prints
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PeriodSpectrum:
     """Eigenvalues of the product of J_t over one period of a recurrence that repeats its form after some steps.
 
@@ -57,6 +57,10 @@ class PeriodSpectrum:
     steps: tuple[int, ...]
     log_modulus_per_step: Tensor
     angle_per_period: Tensor
+
+    def __repr__(self) -> str:
+        values = f"log_modulus_per_step {tuple(self.log_modulus_per_step.shape)}, angle_per_period alike"
+        return f"PeriodSpectrum: products of {self.period} steps that end at {_ends(self.steps)}, {values}"
 
     @property
     def spectral_radius_per_step(self) -> Tensor:
@@ -214,8 +218,8 @@ class JacobianSpectrum(Described):
             ("largest singular value", number(middle(self.largest_singular_value))),
             ("condition number", number(middle(self.condition_number))),
             ("departure from normality", number(middle(self.henrici_departure))),
-            ("|λ| above 0.99", percent(middle(self.near_unit_share))),
-            ("|λ| in (0.9, 0.99]", percent(middle(self.memory_share))),
+            (f"|λ| above {NEAR_UNIT}", percent(middle(self.near_unit_share))),
+            (f"|λ| in ({MEMORY}, {NEAR_UNIT}]", percent(middle(self.memory_share))),
             ("longest time constant", f"{number(middle(self.longest_time_constant))} steps"),
         ]
         count = sum(layer.size for layer in self.layers)

@@ -16,6 +16,7 @@ from gradscope.errors import UsageError
 from gradscope.measurements.conditions import exact_matrix_products, linearized, overflow_step
 from gradscope.measurements.description import Described, Description, counted, number, overflowed
 from gradscope.measurements.tidy import stacked, tidy
+from gradscope.numerics.logarithms import descending_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +105,7 @@ class LyapunovExponents(Described):
                 str(index + 1),
                 number(mean),
                 number(error_of_mean(exponents[:, index], errors[:, index])),
-                f"×{number(math.exp(min(mean, 700.0)))}",
+                f"×{number(growth_per_step(mean))}",
                 f"{int(converged[:, index].sum())} of {batch}",
             ]
             for index, mean in enumerate(means)
@@ -123,9 +124,13 @@ class LyapunovExponents(Described):
         )
 
     def _merged(self, values: tuple[Tensor, ...]) -> Tensor:
-        joined = torch.cat(self.layers, dim=-1)
-        order = joined.nan_to_num(nan=-math.inf, neginf=-1e308).argsort(dim=-1, descending=True, stable=True)
+        order = descending_order(torch.cat(self.layers, dim=-1))
         return torch.take_along_dim(torch.cat(values, dim=-1), order, dim=-1)
+
+
+def growth_per_step(exponent_nats: float) -> float:
+    """e^Λ, the factor of one step; at most e^700, which is as good as infinite."""
+    return math.exp(min(exponent_nats, 700.0))
 
 
 def error_of_mean(values: Tensor, errors: Tensor) -> float:
@@ -222,7 +227,7 @@ def _of_layer(
     """Exponents, standard errors and convergence of all branches of a layer, descending, the leading ``count``."""
     found = [_of_recurrence(part, count, cuts, every_step) for part in layer]
     exponents, errors, converged = (torch.cat(values, dim=-1) for values in zip(*found, strict=True))
-    order = exponents.nan_to_num(nan=-math.inf, neginf=-1e308).argsort(dim=-1, descending=True, stable=True)
+    order = descending_order(exponents)
     order = order if count is None else order[:, :count]
     exponents, errors, converged = (torch.take_along_dim(v, order, dim=-1) for v in (exponents, errors, converged))
     return exponents, errors, converged

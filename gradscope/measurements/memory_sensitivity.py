@@ -11,18 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from gradscope.contract.model import Model
-from gradscope.contract.probe import check_modes
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, as_state, as_vector
 from gradscope.dynamics.cotangents import Cotangents, Wants
 from gradscope.dynamics.linearize import Linearization, adjoint_segments, linearize
 from gradscope.dynamics.segments import Segment
-from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
+from gradscope.measurements.conditions import exact_matrix_products, model_and_input
 from gradscope.measurements.description import Described, Description, counted, number
 from gradscope.measurements.losses import output_cotangents
 from gradscope.numerics.random_streams import random_stream
 from gradscope.numerics.scaled import Scaled
-from gradscope.own.as_model import measurable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,10 +125,7 @@ def memory_sensitivity(model: nn.Module, x: Tensor, *, probes: int = 4, seed: in
         >>> sorted(gradscope.memory_sensitivity(model, x).dh_domega_power)
         ['angle', 'input', 'magnitude']
     """
-    check_shape(x)
-    model = measurable(model, x)
-    check_modes(model)
-    x = as_model_input(model, x)
+    model, x = model_and_input(model, x)
     with exact_matrix_products():
         # the sequences of every probe, and once more those of the loss: one trajectory, one adjoint pass
         linearization = linearize(model, torch.cat([x.repeat_interleave(probes, dim=0), x]))

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gradscope.contract.component import layer_of
 from gradscope.contract.model import Model
 from gradscope.measurements.gradient_result import GradientNorms, RecurrentWeightSteps, Status
-
-INPUT, STATE = "x", "<state>"
+from gradscope.numerics.logarithms import log10_root_sum_square
 
 
 class Record:
@@ -44,7 +44,7 @@ class Record:
         recurrent = [self.weights[name] for name in self.model.recurrent_parameters if name in self.weights]
         shares = None
         if self.shares is not None and recurrent:
-            shares = RecurrentWeightSteps(self.shares, log10_root_sum_square(recurrent))
+            shares = RecurrentWeightSteps(self.shares, log10_root_sum_square(torch.stack(recurrent)))
         return GradientNorms(
             lengths=self.lengths,
             primary_component=self.model.primary_component,
@@ -68,14 +68,3 @@ class Record:
         primary = rows.get(self.model.primary_component)
         reached = length - self.model.reference_lag
         return "saturated" if primary is not None and bool(primary[:, :reached].isneginf().any()) else "ok"
-
-
-def log10_root_sum_square(logs: Sequence[Tensor]) -> Tensor:
-    """log10 √Σ 10^(2 l) of several log10 norms."""
-    return torch.logsumexp(torch.stack(list(logs)) * (2 * math.log(10)), 0) / (2 * math.log(10))
-
-
-def layer_of(name: str) -> int:
-    """The layer a component's name ends in, 0 where it has none: ``x`` and ``<state>`` belong to the whole model."""
-    _, mark, layer = name.rpartition("_l")
-    return int(layer) if mark and layer.isdigit() else 0

@@ -12,10 +12,11 @@ import math
 import torch
 from torch import Tensor
 
+from gradscope.contract.component import INPUT
 from gradscope.contract.sequence import SequenceModel
 from gradscope.measurements.gradient_result import GradientNorms
 from gradscope.measurements.losses import Loss, output_cotangents
-from gradscope.measurements.record import INPUT, Record
+from gradscope.measurements.record import Record
 from gradscope.numerics.scaled import Scaled
 
 # The cotangent's second power of two: as far up as the largest number allows with room for a growing gradient.

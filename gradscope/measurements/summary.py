@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from gradscope.errors import UnknownName
 from gradscope.measurements.gradient_result import GradientNorms, Status
 from gradscope.numerics.averages import exact_zeros, log10_root_mean_square
+from gradscope.numerics.decades import VANISHED_DECADES
 from gradscope.numerics.dtypes import ABSORBED_BELOW, LOST_BELOW
 from gradscope.numerics.fits import decades_between, decades_per_step
 
 Array = NDArray[np.float64]
-HORIZON_DECADES = 2.0  # a horizon is where the norm lies this far below the reference
 WEIGHT_SHARE = 0.9  # a weight-gradient horizon covers this part of the steps' shares
 
 
@@ -112,7 +112,7 @@ def _of_length(result: GradientNorms, name: str, index: int) -> LengthSummary:
 
 
 def _horizon(relative: Array) -> tuple[float, bool]:
-    lag = _from_lag_on(relative, -HORIZON_DECADES, inclusive=True)
+    lag = _from_lag_on(relative, -VANISHED_DECADES, inclusive=True)
     return (float(len(relative)), True) if math.isinf(lag) else (lag, False)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradscope.measurements.gradient_result import reference
+from gradscope.measurements.lags import reference
 from gradscope.measurements.verdict import Verdict, advice, verdict_of
 from gradscope.numerics.averages import NOTHING, Values, finite_mean, mean_and_deviation
 

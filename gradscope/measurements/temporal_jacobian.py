@@ -10,26 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from gradscope.contract.model import Model
-from gradscope.contract.probe import check_answers, check_modes, unchanged
+from gradscope.contract.probe import PROBE_STEPS, check_answers, unchanged
 from gradscope.contract.sequence import SequenceModel
 from gradscope.dynamics.cotangents import Cotangents, Wants
 from gradscope.dynamics.linearize import linearize, segment_steps
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import Unmeasurable
-from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
+from gradscope.measurements.conditions import exact_matrix_products, model_and_input
 from gradscope.measurements.description import Described, Description, counted, middle, number, shape
-from gradscope.measurements.gradient_result import sampled_lags
+from gradscope.measurements.lags import LAGS_SHOWN, sampled_lags
 from gradscope.measurements.tidy import tidy
 from gradscope.numerics.scaled import Scaled
-from gradscope.own.as_model import measurable
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-PROBE_STEPS = 8
 SMALLEST_SEGMENT = 4
-LAGS_SHOWN = 7
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,10 +111,7 @@ def temporal_jacobian(model: nn.Module, x: Tensor) -> TemporalJacobian:
         >>> round(float(norms[399] - norms[0]), 2)  # 399 factors of 1/10
         -399.0
     """
-    check_shape(x)
-    model = measurable(model, x)
-    check_modes(model)
-    x = as_model_input(model, x)
+    model, x = model_and_input(model, x)
     with exact_matrix_products():
         blocks = _of_sequence(model, x) if isinstance(model, SequenceModel) else _of_recurrent(model, x)
     common = blocks.exponent.amax(-1)  # rows of one block at one exponent

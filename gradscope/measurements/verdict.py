@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from typing import Literal
 
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.architectures.remedies import KEPT_DECADES
 from gradscope.architectures.spec import ArchitectureSpec, Remedy
+from gradscope.contract.component import within_layer
 from gradscope.contract.option import OptionValue
 from gradscope.errors import UsageError
 from gradscope.measurements.summary import LengthSummary
+from gradscope.numerics.decades import VANISHED_DECADES
 
 Verdict = Literal["vanishing", "stable", "exploding", "saturated", "unknown"]
-
-VANISHING_DECADES = KEPT_DECADES  # relative norm at step 1 at or below: vanishing
-EXPLODING_DECADES = 2.0  # at or above: exploding
 
 
 def verdict(summary: LengthSummary) -> Verdict:
@@ -36,9 +34,9 @@ def verdict_of(log10_relative_norm: float) -> Verdict:
         return "saturated"
     if not math.isfinite(log10_relative_norm):
         return "unknown"
-    if log10_relative_norm <= VANISHING_DECADES:
+    if log10_relative_norm <= -VANISHED_DECADES:
         return "vanishing"
-    return "exploding" if log10_relative_norm >= EXPLODING_DECADES else "stable"
+    return "exploding" if log10_relative_norm >= VANISHED_DECADES else "stable"
 
 
 def advice(
@@ -89,7 +87,7 @@ def _lasting(label: str, entry: ArchitectureSpec | None, length: int, component:
 def _elsewhere(label: str, entry: ArchitectureSpec, length: int, component: str) -> str:
     """The component that keeps the memory, with the options that it needs; empty where that is what was looked at."""
     memory = entry.memory_component
-    if memory is None or component.partition("_")[0] == memory.name:
+    if memory is None or within_layer(component) == memory.name:
         return ""
     name, *given = label.split(":")
     options = memory.lengthens(length)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Spectrum:
     """Eigenvalues or singular values of J_t.
 
@@ -23,6 +23,9 @@ class Spectrum:
 
     values: Tensor
     multiplicity: Tensor
+
+    def __repr__(self) -> str:
+        return f"Spectrum: values {_shape(self.values)}, multiplicity {_shape(self.multiplicity)}, size {self.size}"
 
     @classmethod
     def simple(cls, values: Tensor) -> Spectrum:
@@ -38,6 +41,10 @@ class Spectrum:
     def expanded(self) -> Tensor:
         """Every value as often as it occurs, ``(batch, size)``."""
         return self.values.repeat_interleave(self.multiplicity, dim=-1)
+
+
+def _shape(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def union(parts: list[Spectrum]) -> Spectrum:

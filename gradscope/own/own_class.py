@@ -48,7 +48,7 @@ def custom_model(
     at = str(given.pop(AT, ""))
     with seeded_generators(seed):
         layers, size = [], input_size
-        arguments = _arguments(cls, reference, given, num_layers)
+        arguments = _arguments(cls, reference, given)
         count = 1 if "num_layers" in arguments else num_layers
         for index in range(count):
             sizes = {"input_size": size, "hidden_size": hidden_size, "num_layers": num_layers}
@@ -62,9 +62,7 @@ def custom_model(
     return layers[0] if len(layers) == 1 else Stack(layers)
 
 
-def _arguments(
-    cls: type[nn.Module], reference: str, given: Mapping[str, OptionValue], num_layers: int
-) -> dict[str, Any]:
+def _arguments(cls: type[nn.Module], reference: str, given: Mapping[str, OptionValue]) -> dict[str, Any]:
     """The constructor's arguments: sizes by name (as None) where it takes them, options typed, batch_first."""
     if issubclass(cls, nn.RNNBase):
         known: dict[str, Any] = dict.fromkeys(("bias", "dropout", "bidirectional", "nonlinearity", "proj_size"))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradscope.contract.component import INPUT
 from gradscope.contract.probe import unchanged
 from gradscope.contract.sequence import SequenceModel
 from gradscope.errors import UnknownName, Unmeasurable, UsageError
@@ -113,7 +114,7 @@ class SequenceAdapter(SequenceModel):
     @property
     def primary_component(self) -> str:
         """The first inner module, or the input."""
-        return self._at[0] if self._at else "x"
+        return self._at[0] if self._at else INPUT
 
 
 def _first(output: Any) -> Any:

@@ -6,22 +6,15 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from gradscope.architectures.dense.rnn import RNN
-from gradscope.architectures.gated.gru import GRU
-from gradscope.architectures.gated.lstm import LSTM
+from gradscope import homes
+from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.architectures.torch_cell import TorchCell
 from gradscope.contract.combinators import Stack
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.model import Model
+from gradscope.contract.option import OptionValue, with_options
 from gradscope.contract.probe import check_modes
 from gradscope.errors import Unmeasurable
-
-# The class of the same equations, and the name under which the catalogue has it.
-CLASSES: dict[type[nn.Module], tuple[type[TorchCell], str]] = {
-    nn.RNN: (RNN, "rnn"),
-    nn.LSTM: (LSTM, "lstm"),
-    nn.GRU: (GRU, "gru"),
-}
 
 
 class _Shared(Initializer):
@@ -46,9 +39,9 @@ def torch_recurrence(module: nn.Module) -> Model | None:
     Raises:
         Unmeasurable: Two directions, a projected state, or dropout between the layers in training mode.
     """
-    if type(module) not in CLASSES or not isinstance(module, nn.RNNBase):
+    catalogue_name = _catalogue_name(type(module))
+    if catalogue_name is None or not isinstance(module, nn.RNNBase):
         return None
-    cls, catalogue_name = CLASSES[type(module)]
     name = type(module).__name__
     if module.bidirectional:
         raise Unmeasurable(
@@ -62,16 +55,25 @@ def torch_recurrence(module: nn.Module) -> Model | None:
         )
     check_modes(module)
     own = dict(module.named_parameters(recurse=False))
-    layers: list[TorchCell] = []
+    spec = ARCHITECTURES[catalogue_name]
+    make, options = spec.load(), {key: getattr(module, key) for key in spec.torch_options}
+    layers: list[Model] = []
     for index in range(module.num_layers):
         names = TorchCell.parameter_names(index, bias=module.bias)
         if not own.keys() >= set(names):
             return None
         size = module.hidden_size if layers else module.input_size
         shared = _Shared(own[each] for each in names)
-        options = {"nonlinearity": module.nonlinearity} if isinstance(module, nn.RNN) else {}
-        layers.append(cls(size, module.hidden_size, shared, layer=index, bias=module.bias, **options))
+        layers.append(make(size, module.hidden_size, shared, layer=index, bias=module.bias, **options))
     model = layers[0] if len(layers) == 1 else Stack(layers, flat_names=True)
-    relu = isinstance(module, nn.RNN) and module.nonlinearity == "relu"
-    model.built_as = f"{catalogue_name}:nonlinearity=relu" if relu else catalogue_name
+    defaults: dict[str, OptionValue] = {option.name: option.default for option in spec.options}
+    model.built_as = with_options(
+        catalogue_name, {key: value for key, value in options.items() if value != defaults[key]}
+    )
     return model
+
+
+def _catalogue_name(cls: type[nn.Module]) -> str | None:
+    """The architecture that a class of torch is; None for any other class."""
+    named = ((name, spec.torch_class) for name, spec in ARCHITECTURES.items() if spec.torch_class)
+    return next((name for name, home in named if homes.load(home) is cls), None)

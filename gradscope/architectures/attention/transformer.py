@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gradscope.contract.component import in_layer
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.sequence import SequenceModel
 from gradscope.contract.symmetry import Symmetry, joined
@@ -72,7 +73,7 @@ class Transformer(SequenceModel):
         """``residual``, or ``residual_l0``, ``residual_l1``, … with several layers."""
         if self.num_layers == 1:
             return ("residual",)
-        return tuple(f"residual_l{index}" for index in range(self.num_layers))
+        return tuple(in_layer("residual", index) for index in range(self.num_layers))
 
     @property
     def primary_component(self) -> str:

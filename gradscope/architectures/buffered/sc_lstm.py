@@ -16,7 +16,7 @@ from gradscope.architectures.memory_dials import GateBias, gate_along
 from gradscope.contract.block_matrix import BlockMatrix
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.spectrum import dense_eigenvalues, dense_singular_values
@@ -119,7 +119,7 @@ class SCLSTMI(ChainRecurrence):
         kept = (("rest", i), ("magnitude", f), ("rest", g), ("rest", o))
         groups: MemoryGroups = {"weight_hh": kept, "bias": kept}
         groups["weight_ih"] = (("input", i), ("magnitude", f), ("input", g), ("rest", o))
-        return groups | whole(rest=tuple(name for name, _ in self.named_parameters() if name == "alpha"))
+        return groups | grouped(rest=tuple(name for name, _ in self.named_parameters() if name == "alpha"))
 
 
 class SCLSTMP(SCLSTMI):

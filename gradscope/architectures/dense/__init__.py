@@ -34,6 +34,8 @@ DENSE = {
         state_size="H",
         options=(Option("nonlinearity", "tanh", "activation", choices=("tanh", "relu")),),
         memory_dial="scale of U",
+        torch_class="torch.nn:RNN",
+        torch_options=("nonlinearity",),
     ),
     "residual-rnn": _dense(
         home="gradscope.architectures.dense.residual_rnn:ResidualRNN",

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import HookedDial, MemoryDial, MemoryGroups, whole
+from gradscope.contract.memory_dial import HookedDial, MemoryDial, MemoryGroups, grouped
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
@@ -58,4 +58,4 @@ class IndRNN(Recurrence):
     @property
     def memory_groups(self) -> MemoryGroups:
         """The factors u are the recurrence, W the input."""
-        return whole(magnitude=("u",), input=("weight_ih",), rest=("bias",))
+        return grouped(magnitude=("u",), input=("weight_ih",), rest=("bias",))

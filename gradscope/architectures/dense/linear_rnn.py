@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gradscope.architectures.memory_dials import MatrixScale
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 
@@ -73,4 +73,4 @@ class LinearRNN(ChainRecurrence):
     @property
     def memory_groups(self) -> MemoryGroups:
         """A is the recurrence, B the input."""
-        return whole(magnitude=("A",), input=("B",))
+        return grouped(magnitude=("A",), input=("B",))

@@ -11,7 +11,7 @@ from gradscope.architectures.memory_dials import MatrixScale
 from gradscope.architectures.torch_cell import TorchCell
 from gradscope.contract.chain import Derivatives, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
 from gradscope.contract.state import Prepared, State
 from gradscope.numerics.activations import tanh
 
@@ -64,4 +64,4 @@ class RNN(TorchCell):
     def memory_groups(self) -> MemoryGroups:
         """U is the recurrence, W the input."""
         weight_ih, weight_hh, *biases = self.parameter_names(self.layer, bias=self.bias)
-        return whole(magnitude=(weight_hh,), input=(weight_ih,), rest=tuple(biases))
+        return grouped(magnitude=(weight_hh,), input=(weight_ih,), rest=tuple(biases))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from gradscope.architectures.remedies import keeping_modulus
+from gradscope.architectures.keeping import keeping_modulus
 from gradscope.architectures.spec import ArchitectureSpec
 from gradscope.contract.option import Option, OptionValue
 

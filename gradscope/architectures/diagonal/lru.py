@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.errors import UsageError
@@ -118,4 +118,4 @@ class LRU(DiagonalRecurrence):
     def memory_groups(self) -> MemoryGroups:
         """ν is the magnitude, θ the angle, γ and B the input."""
         rest = tuple(name for name, _ in self.named_parameters() if name[0] in "CD")
-        return whole(magnitude=("nu_log",), angle=("theta_log",), input=("gamma_log", "B_re", "B_im"), rest=rest)
+        return grouped(magnitude=("nu_log",), angle=("theta_log",), input=("gamma_log", "B_re", "B_im"), rest=rest)

@@ -10,7 +10,7 @@ from torch import Tensor
 from gradscope.architectures.memory_dials import GateBias
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
 from gradscope.contract.state import Block, Prepared
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import sigmoid
@@ -52,4 +52,4 @@ class MinGRU(DiagonalRecurrence):
     @property
     def memory_groups(self) -> MemoryGroups:
         """The gate is the recurrence, W_h the input."""
-        return whole(magnitude=("weight_z", "bias_z"), input=("weight_h",), rest=("bias_h",))
+        return grouped(magnitude=("weight_z", "bias_z"), input=("weight_h",), rest=("bias_h",))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from gradscope.architectures.remedies import keeping_bias
+from gradscope.architectures.keeping import keeping_bias
 from gradscope.architectures.spec import ArchitectureSpec, MemoryComponent
 from gradscope.contract.option import Option, OptionValue
 
@@ -37,6 +37,7 @@ GATED = {
         lengthens=_forget_less,
         memory_rank=2,
         memory_component=MemoryComponent("c", _chrono),
+        torch_class="torch.nn:LSTM",
     ),
     "gru": _gated(
         home="gradscope.architectures.gated.gru:GRU",
@@ -46,6 +47,7 @@ GATED = {
         parallelisable=False,
         state_size="H",
         memory_dial="bias of the update gate",
+        torch_class="torch.nn:GRU",
     ),
     "gru-cho": _gated(
         home="gradscope.architectures.gated.gru_cho:GRUCho",

@@ -12,7 +12,7 @@ from gradscope.architectures.affine import add_affine, affine_axes
 from gradscope.architectures.memory_dials import GateBias, gate_along
 from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import sigmoid, tanh
@@ -70,4 +70,4 @@ class GRUCho(ChainRecurrence):
         """The update gate's rows are the recurrence; W of the candidate is the input."""
         both = (("rest", slice(self.hidden_size)), ("magnitude", slice(self.hidden_size, None)))
         gates: MemoryGroups = dict.fromkeys(("weight_ih_rz", "weight_hh_rz", "bias_rz"), both)
-        return gates | whole(input=("weight_ih_n",), rest=("weight_hh_n", "bias_n"))
+        return gates | grouped(input=("weight_ih_n",), rest=("weight_hh_n", "bias_n"))

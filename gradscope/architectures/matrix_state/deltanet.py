@@ -11,7 +11,7 @@ from torch import Tensor
 from gradscope.architectures.memory_dials import GateBias
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.matrix_state import MatrixStateRecurrence
-from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, whole
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import sigmoid
@@ -87,4 +87,4 @@ class DeltaNet(MatrixStateRecurrence):
     @property
     def memory_groups(self) -> MemoryGroups:
         """β is the magnitude, v the input; k turns what is forgotten and is in the rest."""
-        return whole(magnitude=("weight_beta", "bias_beta"), input=("weight_v",), rest=("weight_q", "weight_k"))
+        return grouped(magnitude=("weight_beta", "bias_beta"), input=("weight_v",), rest=("weight_q", "weight_k"))

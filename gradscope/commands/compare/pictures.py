@@ -8,16 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gradscope.measurements.drawing import (
-    exactly_zero_from,
-    figure_with_axes,
-    legend,
-    limits_of_dtypes,
-    line_styles,
-    mark_end,
-    profile,
-)
-from gradscope.measurements.gradient_result import reference
+from gradscope.measurements.drawing import figure_with_axes, legend, limits_of_dtypes, line_styles
+from gradscope.measurements.gradient_figure import exactly_zero_from, mark_end, profile
+from gradscope.measurements.lags import reference
 
 
 def plot_gradient_norms(gradients: pd.DataFrame, summary: pd.DataFrame) -> Figure:

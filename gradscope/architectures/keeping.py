@@ -1,19 +1,19 @@
-"""How little a step may forget for a memory of T steps; what remedies of several families set."""
+"""Factors that keep: how little a step may forget for a memory of T steps."""
 
 from __future__ import annotations
 
 import math
 
-KEPT_DECADES = -2.0  # what is left over T steps: more than two decades less and a gradient counts as vanished
+from gradscope.numerics.decades import VANISHED_DECADES
 
 
 def keeping_modulus(length: int) -> float:
     """Smallest factor of every step that loses no more than two decades over T, 10^(-2/T), rounded up."""
     scale = math.pow(10, 2 + len(str(length)))
-    return math.ceil(scale * math.pow(10, KEPT_DECADES / length)) / scale
+    return math.ceil(scale * math.pow(10, -VANISHED_DECADES / length)) / scale
 
 
 def keeping_bias(length: int) -> float:
     """Bias b of a forget gate with σ(b) = 10^(-2/T), rounded up; at least the 1 of Jozefowicz et al. (2015)."""
-    modulus = math.pow(10, KEPT_DECADES / length)
+    modulus = math.pow(10, -VANISHED_DECADES / length)
     return max(1.0, math.ceil(10 * math.log(modulus / (1 - modulus))) / 10)
