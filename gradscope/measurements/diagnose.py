@@ -119,7 +119,12 @@ class Diagnosis(Described):
         """One row a length, with the columns of ``summary.csv``."""
         import pandas as pd
 
-        return pd.DataFrame(self._rows())
+        frame = pd.DataFrame([asdict(summary) for summary in self.summaries])
+        frame.insert(1, "parameters", self.parameters)
+        frame.insert(2, "state_size", self.state_size)
+        frame.insert(list(frame).index("status"), "verdict", [verdict(summary) for summary in self.summaries])
+        frame.insert(list(frame).index("exact_zeros"), "parameters_stored", self.parameters_stored)
+        return frame
 
     def plot(self, **options: Any) -> Figure:
         """Relative norm of the component against steps back, log scale, one line per length.
@@ -141,16 +146,9 @@ class Diagnosis(Described):
         return summary_row(self.label, self._columns(), lengths, has_direct_path=self._has_direct_path)
 
     def _columns(self) -> Columns:
-        rows = self._rows()
+        sizes = {"parameters": self.parameters, "state_size": self.state_size}
+        rows = [asdict(summary) | sizes | {"verdict": verdict(summary)} for summary in self.summaries]
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
-
-    def _rows(self) -> list[dict[str, Any]]:
-        sizes = {
-            "parameters": self.parameters,
-            "parameters_stored": self.parameters_stored,
-            "state_size": self.state_size,
-        }
-        return [asdict(summary) | sizes | {"verdict": verdict(summary)} for summary in self.summaries]
 
     def _description(self) -> Description:
         row = self._row()
