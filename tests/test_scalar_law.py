@@ -9,7 +9,7 @@ from gradscope.commands.sensitivity.lambdas import parse_lambdas
 from gradscope.errors import UnknownName, UsageError
 from gradscope.experiments.scalar_law import CHUNK_STEPS, scalar_law
 from gradscope.inputs.make import make_inputs
-from gradscope.inputs.processes import driven_input
+from gradscope.inputs.processes import KINDS, driven_input
 from gradscope.numerics.fits import fit_exponent
 from gradscope.numerics.random_streams import random_stream
 
@@ -36,10 +36,10 @@ def looped(value, driver, length, samples, seed):
     return h, first, second
 
 
-@pytest.mark.parametrize("kind", ["white", "ar1", "constant", "wiki-like"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("length", [1, 2, 7, CHUNK_STEPS, CHUNK_STEPS + 1, 1100])
 def test_equals_a_loop(kind, length):
-    driver = driven_input(kind, 0.7)
+    driver = driven_input(kind, rho=0.7)
     law = scalar_law(LAMBDAS, driver, length=length, samples=3, seed=5)
     for index, value in enumerate(LAMBDAS):
         for mine, reference in zip(
@@ -55,12 +55,10 @@ def test_powers_of_a_white_input():
     assert np.allclose((np.abs(law.tangent) ** 2).mean(1), (1 + q) / (1 - q) ** 3, rtol=0.04)
 
 
-@pytest.mark.parametrize(
-    ("kind", "options"), [("white", {}), ("ar1", {"rho": 0.8}), ("constant", {}), ("wiki-like", {})]
-)
+@pytest.mark.parametrize(("kind", "options"), [*((kind, {}) for kind in KINDS), ("ar1", {"rho": 0.8})])
 def test_inputs_of_models_have_the_autocorrelation_of_the_scalar_law(kind, options):
     x = make_inputs(kind, batch=4000, length=12, input_size=1, **options).double().numpy()[..., 0]
-    driver = driven_input(kind, options.get("rho", 0.9))
+    driver = driven_input(kind, **options)
     for lag in (0, 1, 5, 11):
         expected = sum(
             w * (rho**lag if rho or lag else 1.0) for w, rho in zip(driver.weights, driver.rhos, strict=True)

@@ -1,9 +1,6 @@
-"""Random processes, time first, and those among them that are linear filters of white noise.
+"""Random processes, time first, which are sums of independent AR(1) processes: R(Δ) = Σ_k w_k ρ_k^|Δ|.
 
-white       R(Δ) = 1[Δ = 0]
-ar1         R(Δ) = ρ^|Δ|
-constant    one value held for the whole sequence: ρ = 1
-wiki-like   R(Δ) = 0.332 · 1[Δ = 0] + 0.043056 · 0.997005^|Δ|, embedded Wikipedia text (arXiv:2405.21064, section 5)
+The catalogue says the variances w_k and the correlations ρ_k of each.
 """
 
 from __future__ import annotations
@@ -15,10 +12,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from gradscope.contract.option import OptionValue
 from gradscope.errors import UnknownName
+from gradscope.inputs.catalogue import INPUTS, WIKI_LIKE
 
-# R(Δ) = WHITE · 1[Δ = 0] + SLOW · RHO^|Δ|, embedded Wikipedia text (Zucchet & Orvieto 2024, arXiv:2405.21064, s. 5)
-WHITE, SLOW, RHO = 0.332, 0.043056, 0.997005
+KINDS = tuple(name for name, spec in INPUTS.items() if spec.parts)
 
 
 def white(random: np.random.RandomState, length: int, batch: int, input_size: int) -> NDArray[np.float64]:
@@ -45,17 +43,15 @@ def wiki_like(random: np.random.RandomState, length: int, batch: int, input_size
     """A white and a slow process added, ``(length, batch, input_size)``; stationary from the first step."""
     drawn: NDArray[np.float64] = random.standard_normal((length, 2, batch, input_size))
     white, slow = drawn[:, 0].copy(), drawn[:, 1].copy()
-    slow *= math.sqrt(SLOW)
-    innovation = math.sqrt(1 - RHO * RHO)
+    (white_variance, _), (slow_variance, rho) = WIKI_LIKE
+    slow *= math.sqrt(slow_variance)
+    innovation = math.sqrt(1 - rho * rho)
     for before, now in pairwise(slow):
         now *= innovation
-        now += RHO * before
-    white *= math.sqrt(WHITE)
+        now += rho * before
+    white *= math.sqrt(white_variance)
     white += slow
     return white
-
-
-KINDS = ("white", "ar1", "constant", "wiki-like")
 
 
 @dataclass(frozen=True)
@@ -63,28 +59,26 @@ class DrivenInput:
     """A sum of independent AR(1) processes, stationary from the first step.
 
     Attributes:
-        label: As the user writes it.
         weights: Variance of each process.
         rhos: Correlation of neighbouring steps of each; 0 is white, 1 is constant.
     """
 
-    label: str
     weights: tuple[float, ...]
     rhos: tuple[float, ...]
 
 
-def driven_input(kind: str, rho: float = 0.9) -> DrivenInput:
-    """One of the kinds above.
+def driven_input(kind: str, **options: OptionValue) -> DrivenInput:
+    """An input by its kind, as the catalogue has it.
+
+    Args:
+        kind: One of ``KINDS``.
+        options: The kind's own, such as ``rho=0.9``.
 
     Raises:
         UnknownName: No such kind.
     """
-    if kind == "white":
-        return DrivenInput("white", (1.0,), (0.0,))
-    if kind == "ar1":
-        return DrivenInput(f"ar1:rho={rho:g}", (1.0,), (rho,))
-    if kind == "constant":
-        return DrivenInput("constant", (1.0,), (1.0,))
-    if kind == "wiki-like":
-        return DrivenInput("wiki-like", (WHITE, SLOW), (0.0, RHO))
-    raise UnknownName("input of the scalar law", kind, KINDS)
+    parts_of = INPUTS[kind].parts if kind in INPUTS else None
+    if parts_of is None:
+        raise UnknownName("input of the scalar law", kind, KINDS)
+    weights, rhos = zip(*parts_of(INPUTS[kind].all_options(options)), strict=True)
+    return DrivenInput(weights, rhos)
