@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -491,3 +492,176 @@ def test_a_model_of_hugging_face_is_measured_at_its_embeddings(kind):
     y = module(inputs_embeds=leaf).last_hidden_state
     (grad,) = torch.autograd.grad(loss(y).sum(), leaf)
     assert_decades(mine.log10_norm["x"][0], grad.norm(dim=-1))
+
+
+def hundredfold(module):
+    module.register_forward_hook(lambda module, given, output: (100 * output[0], output[1]))
+
+
+def of_inputs(module):
+    module.register_forward_pre_hook(lambda module, given: (3 * given[0],))
+
+
+def replaced(module):
+    inner = module.forward
+    module.forward = lambda x: (inner(x)[0] ** 2, None)
+
+
+def backward(module):
+    module.register_full_backward_hook(lambda module, given, output: None)
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+@pytest.mark.parametrize("change", [hundredfold, of_inputs, replaced, backward])
+def test_hooks_and_a_forward_pass_of_ones_own_are_measured_and_not_passed_over(change):
+    module, x = made(lambda: nn.LSTM(INPUT, HIDDEN)), x_of()
+    change(module)
+    leaf = x.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(loss(outputs_of(module, leaf)).sum(), leaf)
+    assert_decades(gradscope.gradient_norms(module, x, loss=loss).log10_norm["x"][0], grad.norm(dim=-1))
+
+
+def test_a_hook_that_only_looks_on_and_a_subclass_without_a_forward_pass_are_recurrences():
+    class Named(nn.LSTM):
+        pass
+
+    module, seen = made(lambda: nn.LSTM(INPUT, HIDDEN)), []
+    module.register_forward_hook(lambda *_: seen.append(1))
+    assert gradscope.as_model(module).components == gradscope.as_model(Named(INPUT, HIDDEN)).components == ("h", "c")
+
+
+# a linearization is measured later
+AT_ONCE = {name: measure for name, measure in MEASUREMENTS.items() if name != "linearize"}
+PAIRS = [(make, measure) for make in RECURRENT.values() for measure in AT_ONCE.values()] + [
+    (make, MEASUREMENTS[name]) for make in SEQUENCES.values() for name in ("gradient_norms", "temporal_jacobian")
+]
+
+
+@pytest.mark.parametrize(("make", "measure"), PAIRS)
+@pytest.mark.parametrize(
+    "surroundings", [torch.inference_mode, torch.no_grad, lambda: torch.autocast("cpu", dtype=torch.bfloat16)]
+)
+def test_what_surrounds_a_measurement_does_not_change_it(make, measure, surroundings):
+    module, x = made(make).float(), x_of().float()
+    alone = measure(module, x)
+    with surroundings():
+        inside = measure(module, x * 1)
+    found, expected = (
+        {"value": result} if isinstance(result, torch.Tensor) else vars(result) for result in (inside, alone)
+    )
+    for name, value in expected.items():
+        assert str(found[name]) == str(value), name
+
+
+def test_parameters_and_arguments_that_autograd_cannot_follow_are_refused():
+    with torch.inference_mode():
+        module = nn.LSTM(INPUT, HIDDEN)
+    with pytest.raises(gradscope.Unmeasurable, match=r"made under torch.inference_mode.*build the model outside"):
+        gradscope.gradient_norms(module, x_of())
+    for given, kind in (
+        ([[0.0]], "list"),
+        (x_of().numpy(), "ndarray"),
+        (x_of().to_sparse(), "sparse tensor"),
+        (x_of().to("meta"), "meta tensor"),
+        (x_of() * 1j, "complex tensor"),
+        (nn.utils.rnn.pack_sequence([x_of()[0]]), "PackedSequence"),
+    ):
+        for measure in (gradscope.gradient_norms, gradscope.jacobian_spectrum, gradscope.diagnose):
+            with pytest.raises(gradscope.UsageError, match=f"but a {kind} was given"):
+                measure(nn.LSTM(INPUT, HIDDEN), given)
+    with pytest.raises(gradscope.UsageError, match="TorchScript module"):
+        gradscope.gradient_norms(torch.jit.script(nn.Linear(INPUT, 2)), x_of())
+
+
+class Cut(nn.Module):
+    """Autograd does not see what it does."""
+
+    def __init__(self, whole):
+        super().__init__()
+        self.inner, self.outer, self.whole = nn.Linear(INPUT, HIDDEN), nn.Linear(HIDDEN, HIDDEN), whole
+
+    def forward(self, x):
+        with torch.no_grad():
+            inner = self.inner(x)
+        return self.outer(inner).detach() if self.whole else self.outer(inner) + x.sum(-1, keepdim=True)
+
+
+def test_a_sequence_module_without_a_gradient_is_refused():
+    for measure in (gradscope.gradient_norms, gradscope.temporal_jacobian, gradscope.diagnose):
+        with pytest.raises(gradscope.Unmeasurable, match="The output of Cut has no gradient"):
+            measure(made(lambda: Cut(whole=True)), x_of())
+    at = gradscope.as_model(made(lambda: Cut(whole=False)), input_size=INPUT, at="inner")
+    with pytest.raises(gradscope.Unmeasurable, match="What comes out of 'inner' of Cut has no gradient"):
+        gradscope.gradient_norms(at, x_of())
+    named_x = nn.Sequential()
+    named_x.add_module("x", nn.Linear(INPUT, HIDDEN))
+    with pytest.raises(gradscope.UsageError, match="an inner module called 'x' cannot be told from the input"):
+        gradscope.as_model(named_x, input_size=INPUT, at="x")
+
+
+def test_outputs_that_are_not_finite_are_a_status():
+    module = nn.Sequential(nn.Linear(INPUT, HIDDEN))
+    with torch.no_grad():
+        module[0].weight.fill_(torch.nan)
+    assert gradscope.gradient_norms(module, x_of()).status == ("non-finite",)
+    with pytest.raises(gradscope.Unmeasurable, match="is not finite"):
+        gradscope.temporal_jacobian(module, x_of())
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.input_size, self.hidden_size = INPUT, INPUT
+        self.inside = nn.RNNCell(INPUT, INPUT)
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("nothing", None)
+
+    def forward(self, x, h):
+        self.calls = self.calls + 1
+        self.register_buffer("mask", torch.ones(INPUT))
+        return self.inside(x, h)
+
+
+@pytest.mark.parametrize("measure", AT_ONCE.values(), ids=AT_ONCE)
+def test_buffers_that_a_cell_replaces_or_makes_are_put_back(measure):
+    module = made(Counting)
+    measure(module, x_of())
+    assert module.calls == 0
+    assert set(module._buffers) == {"calls", "nothing"}
+
+
+def test_the_temporal_jacobian_of_a_sequence_module_goes_on_where_float32_ends():
+    gru = nn.GRU(INPUT, HIDDEN, batch_first=True)
+    x = x_of(length=400).float()
+    known, mine = (gradscope.temporal_jacobian(module, x).log10_frobenius_norm for module in (gru, nn.Sequential(gru)))
+    assert known[:, -1].max() < -46  # below float32's smallest number
+    reached = known > -60
+    assert (mine - known)[reached].abs().max() < 0.05
+    assert (mine - known)[known > -30].abs().max() < DECADES[torch.float32]
+
+
+@pytest.mark.parametrize(
+    ("measure", "argument", "given"),
+    [
+        *((gradscope.gradient_norms, "lengths", given) for given in ([5.5], "12", [float("nan")], [None], [])),
+        *((gradscope.diagnose, "lengths", given) for given in ([5.5], "12", ())),
+        *((gradscope.jacobian_products, "lags", given) for given in ([1.5], "1", [10])),
+        *((gradscope.jacobian_spectrum, "steps", given) for given in ([1.5], 2.0, "1", [])),
+        (gradscope.jacobian_spectrum, "leading", 1.5),
+        (gradscope.lyapunov_exponents, "count", 1.5),
+        (gradscope.lyapunov_exponents, "warm_up", 1.5),
+        *((gradscope.memory_sensitivity, "probes", given) for given in (0, -1, 1.5)),
+        (gradscope.gradient_norms, "components", []),
+    ],
+)
+def test_arguments_that_are_no_whole_numbers_are_refused(measure, argument, given):
+    with pytest.raises(gradscope.UsageError, match=r"was given|is needed"):
+        measure(nn.LSTM(INPUT, HIDDEN), x_of(), **{argument: given})
+
+
+def test_whole_numbers_of_any_kind_are_taken():
+    module, x = made(lambda: nn.LSTM(INPUT, HIDDEN)), x_of()
+    assert gradscope.gradient_norms(module, x, lengths=5).lengths == (5,)
+    assert gradscope.gradient_norms(module, x, lengths=torch.tensor([2, 5])).lengths == (2, 5)
+    for step in (5, torch.tensor(5), np.int64(5), [5], (5,)):
+        assert gradscope.jacobian_spectrum(module, x, steps=step).steps == (5,)

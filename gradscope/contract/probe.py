@@ -54,17 +54,17 @@ def check_answers(model: Model, x: Tensor) -> None:
         again = model(x)
         alone = torch.cat([model(x[:1]), model(x[1:2])])
         later = model(changed)
-    if not _same(y, again):
+    if not same_answers(y, again):
         raise Unmeasurable(
             "The model gives two answers to the same input (dropout or another draw inside); call model.eval() first."
         )
-    if not _same(y[:2], alone):
+    if not same_answers(y[:2], alone):
         raise Unmeasurable(
             "A sample's answer depends on the rest of the batch: batch norm in training mode does that (call "
             "model.eval() first), and so does a module that takes (length, batch, features) (build it with "
             "batch_first=True)."
         )
-    if not _same(y[:, :-1], later[:, :-1]):
+    if not same_answers(y[:, :-1], later[:, :-1]):
         raise Unmeasurable(
             "The model is not causal: its last input changes earlier outputs, so a gradient has no direction in time; "
             "mask the future or use one direction only."
@@ -77,17 +77,19 @@ def _another(x: Tensor) -> Tensor:
     return torch.arange(1, features + 1, dtype=x.dtype, device=x.device) / features - x
 
 
-def _same(first: Tensor, second: Tensor) -> bool:
+def same_answers(first: Tensor, second: Tensor) -> bool:
+    """Whether two answers of a model are the same but for rounding."""
     if first.shape != second.shape:
         return False
     tolerance = TOLERANCE.get(first.dtype, 1e-4)
-    scale = float(first.abs().max()) if first.numel() else 0.0
+    finite = first[first.isfinite()]
+    scale = float(finite.abs().max()) if finite.numel() else 0.0
     return bool(torch.allclose(first, second, rtol=tolerance, atol=tolerance * max(scale, 1e-30), equal_nan=True))
 
 
 @contextmanager
 def unchanged(module: nn.Module) -> Iterator[None]:
-    """Buffers (running means of batch norm, counters) and torch's random generators are afterwards as before.
+    """Buffers (running means, counters, masks made on the way) and torch's random generators are afterwards as before.
 
     Args:
         module: What runs inside, any number of times.
@@ -97,11 +99,15 @@ def unchanged(module: nn.Module) -> Iterator[None]:
         for inner in module.modules()
         for name, buffer in inner.named_buffers(recurse=False)
     ]
+    known = {inner: set(inner._buffers.keys()) for inner in module.modules()}
     devices = {p.device for p in module.parameters() if p.device.type == "cuda"}
     with torch.random.fork_rng(devices=list(devices)):
         try:
             yield
         finally:
+            for inner in module.modules():
+                for name in set(inner._buffers.keys()) - known.get(inner, set()):
+                    delattr(inner, name)
             with torch.no_grad():
                 for inner, name, buffer, value in kept:
                     if not torch.equal(buffer, value):

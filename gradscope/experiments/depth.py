@@ -13,7 +13,7 @@ from torch import Tensor
 from gradscope.contract.initializer import Initializer
 from gradscope.errors import UnknownName, UsageError
 from gradscope.experiments.residual_network import RECURRENCES, ResidualBlock, ResidualNetwork
-from gradscope.measurements.conditions import check_shape, exact_matrix_products
+from gradscope.measurements.conditions import check_shape, full_precision
 from gradscope.measurements.description import Described, Description, counted, number
 from gradscope.measurements.gradient_result import Status
 from gradscope.measurements.tidy import stacked, tidy
@@ -142,7 +142,7 @@ def signal_propagation(
         raise UnknownName("recurrence", recurrence, RECURRENCES)
     x = _checked(x, modulus, depth, width).to(dtype).transpose(0, 1)  # (length, batch, features)
     network = ResidualNetwork(recurrence, modulus, x.shape[-1], width, depth, Initializer(seed)).to(x)
-    with torch.enable_grad(), exact_matrix_products():
+    with torch.enable_grad(), full_precision():
         predicted, recurrent = network(x)
         loss = 0.5 * (predicted[:-1] - x[1:]).square().sum(dim=-1).mean()
         names, parameters = zip(*network.named_parameters(), strict=True)

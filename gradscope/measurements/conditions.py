@@ -2,27 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from gradscope.contract.model import Model
-from gradscope.contract.probe import check_modes
+from gradscope.contract.probe import check_modes, unchanged
 from gradscope.dynamics.linearize import Linearization, linearize
 from gradscope.errors import Unmeasurable, UsageError
 from gradscope.own.as_model import measurable
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def measurement(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """A function whose first argument is a module: it runs in full precision, and leaves the module as it was.
+
+    That is: its buffers, and torch's random generators.
+    """
+
+    @wraps(function)
+    def measured(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        given: Any = args[0] if args else kwargs.get("model")
+        with ExitStack() as conditions:
+            conditions.enter_context(full_precision())
+            if isinstance(given, nn.Module):
+                conditions.enter_context(unchanged(given))
+            return function(*args, **kwargs)
+
+    return measured
+
 
 def check_shape(x: Tensor) -> None:
-    """Raises :class:`UsageError` unless x is ``(batch, length, input_size)``."""
+    """Raises :class:`UsageError` unless x is ``(batch, length, input_size)``, one dense tensor."""
+    if not isinstance(x, Tensor) or x.layout is not torch.strided or x.is_meta or x.is_complex():
+        raise UsageError(
+            "Inputs should be a dense tensor of real numbers, (batch, length, input_size), but a "
+            f"{_kind_of(x)} was given; torch.as_tensor makes one of an array."
+        )
     if x.dim() != 3:
         raise UsageError(f"Inputs should be (batch, length, input_size), but their shape is {tuple(x.shape)}.")
     if 0 in x.shape:
         raise UsageError(
             f"Inputs should have at least one sample, step and feature, but their shape is {tuple(x.shape)}."
         )
+
+
+def whole_numbers(given: object, what: str) -> tuple[int, ...]:
+    """One number or several, as a tuple; raises :class:`UsageError` for anything but whole numbers."""
+    each: Any = given
+    try:
+        if isinstance(given, Iterable) and not (isinstance(given, Tensor) and given.dim() == 0):
+            return tuple(operator.index(number) for number in each)
+        return (operator.index(each),)
+    except TypeError:
+        raise UsageError(f"{what} should be whole numbers, but {given!r} was given.") from None
+
+
+def _kind_of(x: object) -> str:
+    if not isinstance(x, Tensor):
+        return type(x).__name__
+    kinds = {"sparse": x.layout is not torch.strided, "meta": x.is_meta, "complex": x.is_complex()}
+    return " ".join([*(kind for kind, holds in kinds.items() if holds), "tensor"])
 
 
 def as_model_input(model: Model, x: Tensor) -> Tensor:
@@ -35,7 +82,12 @@ def as_model_input(model: Model, x: Tensor) -> Tensor:
     check_modes(model)
     if x.shape[2] != model.input_size:
         raise UsageError(f"The model reads {model.input_size} features, but the inputs have {x.shape[2]}.")
-    like = next(model.parameters(), x)
+    like = next(model.parameters(), x if x.is_floating_point() and x.dtype.itemsize > 2 else x.float())
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise Unmeasurable(
+            "The model's parameters were made under torch.inference_mode, so nothing can be differentiated with "
+            "respect to them; build the model outside of it."
+        )
     dtype = like.dtype.to_real() if like.is_complex() else like.dtype
     if dtype not in (torch.float32, torch.float64):
         raise Unmeasurable(
@@ -43,6 +95,7 @@ def as_model_input(model: Model, x: Tensor) -> Tensor:
             "copy.deepcopy(model).float()."
         )
     x = x.detach().to(device=like.device, dtype=dtype)
+    x = x.clone() if x.is_inference() else x
     if not bool(torch.isfinite(x).all()):
         raise UsageError("The inputs hold NaN or infinite values.")
     return x
@@ -69,7 +122,7 @@ def linearized(module: nn.Module, x: Tensor) -> Linearization:
         NoRecurrentState: The model has no recurrent state.
     """
     model, x = model_and_input(module, x)
-    with exact_matrix_products():
+    with full_precision():
         return linearize(model, x)
 
 
@@ -80,11 +133,16 @@ def overflow_step(linearization: Linearization) -> int | None:
 
 
 @contextmanager
-def exact_matrix_products() -> Iterator[None]:
-    """TF32 off while measuring."""
+def full_precision() -> Iterator[None]:
+    """No TF32, no autocast and no inference mode, whatever surrounds the measurement."""
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
-        yield
+        with ExitStack() as modes:
+            for device in ("cpu", "cuda"):
+                modes.enter_context(torch.autocast(device, enabled=False))
+            if torch.is_inference_mode_enabled():
+                modes.enter_context(torch.inference_mode(False))
+            yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from gradscope.contract.model import Model
-from gradscope.measurements.conditions import check_shape
+from gradscope.measurements.conditions import check_shape, measurement, whole_numbers
 from gradscope.measurements.description import Described, Description
 from gradscope.measurements.gradient_norms import gradient_norms
 from gradscope.measurements.gradient_result import GradientNorms
@@ -161,10 +161,11 @@ class Diagnosis(Described):
         )
 
 
+@measurement
 def diagnose(
     model: nn.Module,
     x: Tensor,
-    lengths: Sequence[int] | None = None,
+    lengths: int | Sequence[int] | None = None,
     *,
     loss: Loss = "last",
     seed: int = 0,
@@ -181,7 +182,7 @@ def diagnose(
     Args:
         model: From :func:`gradscope.build`, or a module of torch; see :func:`gradscope.as_model`.
         x: Inputs, ``(batch, length, input_size)``.
-        lengths: Distinct sequence lengths, all from one forward and one reverse pass; that of the inputs by default.
+        lengths: One or several distinct sequence lengths, all from one forward and one reverse pass; that of the inputs by default.
         loss: As in :func:`gradscope.gradient_norms`.
         seed: Of the loss's targets and probes.
         component: What it is about; the model's primary component by default.
@@ -215,7 +216,7 @@ def diagnose(
     norms = gradient_norms(
         measured,
         x,
-        sorted(lengths) if lengths is not None else None,
+        sorted(whole_numbers(lengths, "Lengths")) if lengths is not None else None,
         loss=loss,
         seed=seed,
         # the primary component comes along: its largest entries decide where a dtype loses the gradient

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from gradscope.contract.component import INPUT, STATE, components_to_ask_for
 from gradscope.contract.model import Model
-from gradscope.contract.probe import PROBE_STEPS, check_answers, unchanged
+from gradscope.contract.probe import PROBE_STEPS, check_answers
 from gradscope.contract.sequence import SequenceModel
 from gradscope.dynamics.cotangents import Pulled, Wants
 from gradscope.dynamics.linearize import adjoint_segments, linearize
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import UnknownName, UsageError
-from gradscope.measurements.conditions import as_model_input, check_shape, exact_matrix_products
+from gradscope.measurements.conditions import as_model_input, check_shape, measurement, whole_numbers
 from gradscope.measurements.gradient_result import GradientNorms
 from gradscope.measurements.losses import Loss, SegmentCotangents, output_cotangents
 from gradscope.measurements.record import Record
@@ -25,10 +25,11 @@ from gradscope.numerics.scaled import Scaled
 from gradscope.own.as_model import measurable
 
 
+@measurement
 def gradient_norms(
     model: nn.Module,
     x: Tensor,
-    lengths: Sequence[int] | None = None,
+    lengths: int | Sequence[int] | None = None,
     loss: Loss = "last",
     seed: int = 0,
     components: Sequence[str] | None = None,
@@ -47,7 +48,7 @@ def gradient_norms(
         model: From :func:`gradscope.build`, any :class:`gradscope.Recurrence`, or a module of torch that is a model for
             :func:`gradscope.as_model`.
         x: Inputs, ``(batch, length, input_size)``, at least as long as the longest length.
-        lengths: Distinct sequence lengths, that of x by default; all come from one forward and one reverse pass.
+        lengths: One or several distinct sequence lengths, that of x by default; all come from one forward and one reverse pass.
         loss: ``"last"``, ``"mean"``, ``"last-probe"``, or a function from outputs ``(batch, T, features)`` to one loss
             per sample, ``(batch,)``.
         seed: Of the loss's targets and probes.
@@ -82,12 +83,10 @@ def gradient_norms(
     names = _checked_components(model, components)
     x = as_model_input(model, x)[:, : max(lengths)]
     record = Record(lengths, len(x), names, model, largest_entries=largest_entries)
-    with exact_matrix_products():
-        if isinstance(model, SequenceModel):
-            check_answers(model, x[:2, :PROBE_STEPS])
-            with unchanged(model):
-                return sequence_gradients(model, x, loss, seed, record, weight_gradients)
-        return _recurrent(model, x, loss, seed, record, weight_gradients)
+    if isinstance(model, SequenceModel):
+        check_answers(model, x[:2, :PROBE_STEPS])
+        return sequence_gradients(model, x, loss, seed, record, weight_gradients)
+    return _recurrent(model, x, loss, seed, record, weight_gradients)
 
 
 def _recurrent(model: Model, x: Tensor, loss: Loss, seed: int, record: Record, weight_gradients: bool) -> GradientNorms:
@@ -139,13 +138,13 @@ class _Walk:
         return self._record.result()
 
 
-def _checked_lengths(lengths: Sequence[int] | None, x: Tensor) -> tuple[int, ...]:
+def _checked_lengths(lengths: int | Sequence[int] | None, x: Tensor) -> tuple[int, ...]:
     check_shape(x)
     if lengths is None:
         return (x.shape[1],)
-    asked = tuple(int(length) for length in lengths)
+    asked = whole_numbers(lengths, "Lengths")
     if not asked or min(asked) < 1 or len(set(asked)) < len(asked):
-        raise UsageError(f"Lengths should be distinct whole numbers from 1 on, but {list(lengths)} was given.")
+        raise UsageError(f"Lengths should be distinct whole numbers from 1 on, but {list(asked)} was given.")
     if max(asked) > x.shape[1]:
         raise UsageError(f"The longest length is {max(asked)}, but the inputs have only {x.shape[1]} steps.")
     return asked
@@ -156,4 +155,6 @@ def _checked_components(model: Model, components: Sequence[str] | None) -> tuple
     for name in components or ():
         if name not in known:
             raise UnknownName(f"component of {model.called}", name, known)
+    if components is not None and not components:
+        raise UsageError(f"Components should be one or more of {', '.join(known)}, but none was given.")
     return known if components is None else tuple(dict.fromkeys(components))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gradscope.dynamics.linearize import Linearization
 from gradscope.errors import Unmeasurable, UsageError
-from gradscope.measurements.conditions import exact_matrix_products, linearized, overflow_step
+from gradscope.measurements.conditions import full_precision, linearized, measurement, overflow_step, whole_numbers
 from gradscope.measurements.description import Described, Description, counted, middle, number, overflowed, shape
 from gradscope.measurements.lags import LAGS_SHOWN, sampled_lags
 from gradscope.measurements.tidy import tidy
@@ -99,6 +99,7 @@ class JacobianProducts(Described):
         )
 
 
+@measurement
 def jacobian_products(model: nn.Module, x: Tensor, lags: Sequence[int] | None = None) -> JacobianProducts:
     """Norms of ∂s_T/∂s_t for all t, exact at any length by scaled arithmetic.
 
@@ -144,7 +145,7 @@ def products_of(linearization: Linearization, lags: Sequence[int]) -> JacobianPr
     if overflow is not None:
         nothing = torch.full((linearization.recurrences[0].batch, len(lags)), math.nan, dtype=torch.float64)
         return JacobianProducts(linearization.length, tuple(lags), nothing, nothing, nothing, overflow)
-    with exact_matrix_products():
+    with full_precision():
         parts = [part.product_norms(lags) for part in linearization.coupled]
     largest = torch.stack([part.log10_largest_singular_value for part in parts]).amax(0)
     smallest = torch.stack([part.log10_smallest_singular_value for part in parts]).amin(0)
@@ -160,7 +161,7 @@ def checked_lags(lags: Sequence[int] | None, length: int) -> tuple[int, ...]:
     """
     if lags is None:
         return tuple(range(1, length + 1))
-    asked = sorted({int(lag) for lag in lags})
+    asked = sorted(set(whole_numbers(lags, "Lags")))
     if not asked or asked[0] < 1 or asked[-1] > length:
-        raise UsageError(f"Lags should lie from 1 to {length}, the length of the sequence, but {list(lags)} was given.")
+        raise UsageError(f"Lags should lie from 1 to {length}, the length of the sequence, but {asked} was given.")
     return tuple(asked)

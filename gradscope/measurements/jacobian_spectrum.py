@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gradscope.dynamics.linearize import Linearization
 from gradscope.dynamics.state_jacobians import StateJacobians
 from gradscope.errors import UnknownName, UsageError
-from gradscope.measurements.conditions import exact_matrix_products, linearized, overflow_step
+from gradscope.measurements.conditions import full_precision, linearized, measurement, overflow_step, whole_numbers
 from gradscope.measurements.description import Described, Description, counted, middle, number, overflowed, percent
 from gradscope.measurements.tidy import stacked, tidy
 from gradscope.numerics.spectrum import Spectrum, union
@@ -261,6 +261,7 @@ def time_constants(modulus: Tensor) -> Tensor:
     return torch.where(modulus >= 1, math.inf, -1 / modulus.log()).abs()
 
 
+@measurement
 def jacobian_spectrum(
     model: nn.Module, x: Tensor, steps: int | Sequence[int] | None = None, *, leading: int | None = None
 ) -> JacobianSpectrum:
@@ -297,12 +298,14 @@ def jacobian_spectrum(
         0.5
     """
     linearization = linearized(model, x)
+    if leading is not None:
+        (leading,) = whole_numbers(leading, "The number of leading values")
     return spectrum_of(linearization, checked_steps(steps, x.shape[1]), leading)
 
 
 def spectrum_of(linearization: Linearization, steps: Sequence[int], leading: int | None = None) -> JacobianSpectrum:
     """:func:`jacobian_spectrum` along a trajectory that is at hand."""
-    with exact_matrix_products():
+    with full_precision():
         layers = tuple(
             union([_at_steps([part.eigenvalues(step, leading) for step in steps]) for part in layer])
             for layer in linearization.layers
@@ -337,9 +340,8 @@ def checked_steps(steps: int | Sequence[int] | None, length: int) -> tuple[int, 
     if steps is None:
         stride = max(1, length // 10)
         return tuple(range(length - (length - 1) // stride * stride, length + 1, stride))
-    given = [steps] if isinstance(steps, int) else list(steps)
-    asked = tuple(dict.fromkeys(int(step) for step in given))
-    outside = [step for step in given if step != int(step) or not 1 <= step <= length]
+    asked = tuple(dict.fromkeys(whole_numbers(steps, "Steps")))
+    outside = [step for step in asked if not 1 <= step <= length]
     if not asked or outside:
         which = f"step {outside[0]}" if outside else "none"
         raise UsageError(f"Steps should lie from 1 to {length}, the length of the sequence, but {which} was given.")

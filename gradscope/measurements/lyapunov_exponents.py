@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gradscope.dynamics.linearize import Linearization
 from gradscope.dynamics.state_jacobians import StateJacobians
 from gradscope.errors import UsageError
-from gradscope.measurements.conditions import exact_matrix_products, linearized, overflow_step
+from gradscope.measurements.conditions import full_precision, linearized, measurement, overflow_step, whole_numbers
 from gradscope.measurements.description import Described, Description, counted, number, overflowed
 from gradscope.measurements.tidy import stacked, tidy
 from gradscope.numerics.logarithms import descending_order
@@ -145,6 +145,7 @@ def error_of_mean(values: Tensor, errors: Tensor) -> float:
     return float(values.std() / math.sqrt(len(values)))
 
 
+@measurement
 def lyapunov_exponents(
     model: nn.Module, x: Tensor, count: int | None = None, *, warm_up: int = WARM_UP
 ) -> LyapunovExponents:
@@ -184,7 +185,10 @@ def lyapunov_exponents(
         >>> float(gradscope.lyapunov_exponents(model, x).exponents_nats_per_step[0, 0].exp().round(decimals=6))
         0.5
     """
-    return exponents_of(linearized(model, x), count, warm_up)
+    linearization, (warm_up,) = linearized(model, x), whole_numbers(warm_up, "The warm-up")
+    if count is not None:
+        (count,) = whole_numbers(count, "The number of exponents")
+    return exponents_of(linearization, count, warm_up)
 
 
 def exponents_of(
@@ -206,7 +210,7 @@ def exponents_of(
     first = length - max(1, (length - warm_up) // period) * period
     warm_up = first if first >= 0 else warm_up
     overflow = overflow_step(linearization)
-    with exact_matrix_products():
+    with full_precision():
         found = [_of_layer(layer, count, _cuts(warm_up, length, period), every_step) for layer in linearization.layers]
     if overflow is not None:
         found = [(torch.full_like(e, math.nan), torch.full_like(s, math.nan), c) for e, s, c in found]

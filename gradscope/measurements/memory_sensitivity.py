@@ -16,7 +16,8 @@ from gradscope.contract.state import Block, as_state, as_vector
 from gradscope.dynamics.cotangents import Cotangents, Wants
 from gradscope.dynamics.linearize import Linearization, adjoint_segments, linearize
 from gradscope.dynamics.segments import Segment
-from gradscope.measurements.conditions import exact_matrix_products, model_and_input
+from gradscope.errors import UsageError
+from gradscope.measurements.conditions import measurement, model_and_input, whole_numbers
 from gradscope.measurements.description import Described, Description, counted, number
 from gradscope.measurements.losses import output_cotangents
 from gradscope.numerics.random_streams import random_stream
@@ -91,6 +92,7 @@ class MemorySensitivity(Described):
         )
 
 
+@measurement
 def memory_sensitivity(model: nn.Module, x: Tensor, *, probes: int = 4, seed: int = 0) -> MemorySensitivity:
     """Squared sensitivity of the last state to the parameters, by group, and the squared gradient of a loss.
 
@@ -126,17 +128,19 @@ def memory_sensitivity(model: nn.Module, x: Tensor, *, probes: int = 4, seed: in
         ['angle', 'input', 'magnitude']
     """
     model, x = model_and_input(model, x)
-    with exact_matrix_products():
-        # the sequences of every probe, and once more those of the loss: one trajectory, one adjoint pass
-        linearization = linearize(model, torch.cat([x.repeat_interleave(probes, dim=0), x]))
-        last, probing = last_values(model, linearization), probes * len(x)
-        probe = torch.zeros_like(last)
-        drawn = random_stream("probes", seed).standard_normal((probing, last.shape[1]))
-        probe[:probing] = torch.from_numpy(drawn)
-        loss = torch.zeros_like(linearization.outputs[-1])
-        outputs = linearization.outputs[:, probing:]
-        loss[probing:] = output_cotangents("last", outputs, [x.shape[1]], seed)[x.shape[1]]
-        by_group = _gradient_power(model, linearization, probe, loss)
+    (probes,) = whole_numbers(probes, "The number of probes")
+    if probes < 1:
+        raise UsageError(f"It takes at least one probe, but {probes} was given.")
+    # the sequences of every probe, and once more those of the loss: one trajectory, one adjoint pass
+    linearization = linearize(model, torch.cat([x.repeat_interleave(probes, dim=0), x]))
+    last, probing = last_values(model, linearization), probes * len(x)
+    probe = torch.zeros_like(last)
+    drawn = random_stream("probes", seed).standard_normal((probing, last.shape[1]))
+    probe[:probing] = torch.from_numpy(drawn)
+    loss = torch.zeros_like(linearization.outputs[-1])
+    outputs = linearization.outputs[:, probing:]
+    loss[probing:] = output_cotangents("last", outputs, [x.shape[1]], seed)[x.shape[1]]
+    by_group = _gradient_power(model, linearization, probe, loss)
     moduli = model.memory_moduli(x) if model.has_memory_dial else torch.zeros(0, dtype=torch.float64)
     return MemorySensitivity(
         length=x.shape[1],

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gradscope.contract.component import INPUT
 from gradscope.contract.sequence import SequenceModel
+from gradscope.errors import Unmeasurable
 from gradscope.measurements.gradient_result import GradientNorms
 from gradscope.measurements.losses import Loss, output_cotangents
 from gradscope.measurements.record import Record
@@ -39,27 +40,39 @@ def _nodes_of_length(model: SequenceModel, x: Tensor, index: int, loss: Loss, se
         leaf = x.detach().clone().requires_grad_()
         y, nodes = model.forward_with_nodes(leaf)
         nodes = {INPUT: leaf, **nodes}
-        wanted = {name: nodes[name] for name in record.norms}
-        y_bar = _cotangent(y, loss, seed)
-        plain = _backward(y, wanted, y_bar)
-        amplified: dict[str, Scaled] = {}
-        if any(_has_underflow(value) for value in plain.values()):
-            bits = AMPLIFICATION_BITS[x.dtype]
-            found = _backward(y, wanted, y_bar * 2.0**bits)
-            amplified = {
-                n: Scaled(v, torch.full(v.shape[:2], -bits, dtype=torch.int32, device=v.device))
-                for n, v in found.items()
-            }
-    for name, value in plain.items():
-        norm, largest = Scaled.of(value, 2).log10_norm(), Scaled.of(value, 2).log10_largest_entry()
-        if name in amplified:
-            better = amplified[name].mantissa.isfinite().all(-1) & (largest < _comfortable(x.dtype))
-            norm = torch.where(better, amplified[name].log10_norm(), norm)
-            largest = torch.where(better, amplified[name].log10_largest_entry(), largest)
-            record.underflow[index] |= bool((norm.isneginf()[:, :-1] & ~norm.isneginf()[:, 1:]).any())
+        found = scaled_gradients(model, y, {name: nodes[name] for name in record.norms}, _cotangent(y, loss, seed))
+    for name, value in found.items():
+        norm = value.log10_norm()
+        record.underflow[index] |= bool((norm.isneginf()[:, :-1] & ~norm.isneginf()[:, 1:]).any())
         record.norms[name][index, :, : x.shape[1]] = norm.cpu()
         if name == model.primary_component and record.largest is not None:
-            record.largest[index, :, : x.shape[1]] = largest.cpu()
+            record.largest[index, :, : x.shape[1]] = value.log10_largest_entry().cpu()
+
+
+def scaled_gradients(model: SequenceModel, y: Tensor, nodes: dict[str, Tensor], y_bar: Tensor) -> dict[str, Scaled]:
+    """∂(ȳ · y)/∂node with an exponent for each sample and step, ``(batch, T, *)``.
+
+    Raises:
+        Unmeasurable: Nothing that autograd follows leads from a node to the output.
+    """
+    for name, value in {"output": y, **nodes}.items():
+        if not value.requires_grad:
+            where = "The output" if value is y else f"What comes out of '{name}'"
+            raise Unmeasurable(
+                f"{where} of {model.called} has no gradient: inside, autograd is off (torch.no_grad, detach, numpy) or "
+                "all that it is made from is frozen."
+            )
+    plain = _backward(y, nodes, y_bar)
+    found = {name: Scaled.of(value, 2).normalized() for name, value in plain.items()}
+    if not any(_has_underflow(value) for value in plain.values()):
+        return found
+    bits = AMPLIFICATION_BITS[y_bar.dtype]
+    for name, value in _backward(y, nodes, y_bar * 2.0**bits).items():
+        amplified = Scaled.of(value, 2).normalized()
+        better = value.isfinite().all(-1) & (found[name].log10_largest_entry() < _comfortable(value.dtype))
+        mantissa = torch.where(better.unsqueeze(-1), amplified.mantissa, found[name].mantissa)
+        found[name] = Scaled(mantissa, torch.where(better, amplified.exponent - bits, found[name].exponent))
+    return found
 
 
 def _cotangent(y: Tensor, loss: Loss, seed: int) -> Tensor:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gradscope.measurements.conditions import exact_matrix_products, linearized
+from gradscope.measurements.conditions import linearized, measurement
 from gradscope.measurements.jacobian_spectrum import checked_steps
 
 
+@measurement
 def state_jacobian(model: nn.Module, x: Tensor, step: int) -> Tensor:
     """J_t = ∂s_t/∂s_{t−1} at one step of the trajectory that an input drives.
 
@@ -37,7 +38,5 @@ def state_jacobian(model: nn.Module, x: Tensor, step: int) -> Tensor:
         True
     """
     (step,) = checked_steps([step], x.shape[1] if x.dim() == 3 else step)
-    linearization = linearized(model, x[:, :step])
-    with exact_matrix_products():
-        parts = [part.matrix(step) for part in linearization.coupled]
+    parts = [part.matrix(step) for part in linearized(model, x[:, :step]).coupled]
     return torch.stack([torch.block_diag(*blocks) for blocks in zip(*parts, strict=True)])

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from gradscope.contract.component import INPUT
 from gradscope.contract.model import Model
-from gradscope.contract.probe import PROBE_STEPS, check_answers, unchanged
+from gradscope.contract.probe import PROBE_STEPS, check_answers
 from gradscope.contract.sequence import SequenceModel
 from gradscope.dynamics.cotangents import Cotangents, Wants
 from gradscope.dynamics.linearize import linearize, segment_steps
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import Unmeasurable
-from gradscope.measurements.conditions import exact_matrix_products, model_and_input
+from gradscope.measurements.conditions import measurement, model_and_input
 from gradscope.measurements.description import Described, Description, counted, middle, number, shape
 from gradscope.measurements.lags import LAGS_SHOWN, sampled_lags
+from gradscope.measurements.sequence_gradients import scaled_gradients
 from gradscope.measurements.tidy import tidy
 from gradscope.numerics.scaled import Scaled
 
@@ -85,6 +87,7 @@ class TemporalJacobian(Described):
         )
 
 
+@measurement
 def temporal_jacobian(model: nn.Module, x: Tensor) -> TemporalJacobian:
     """Singular values of ∂y_T/∂x_t for every t, exact at any length for a recurrent model.
 
@@ -112,8 +115,7 @@ def temporal_jacobian(model: nn.Module, x: Tensor) -> TemporalJacobian:
         -399.0
     """
     model, x = model_and_input(model, x)
-    with exact_matrix_products():
-        blocks = _of_sequence(model, x) if isinstance(model, SequenceModel) else _of_recurrent(model, x)
+    blocks = _of_sequence(model, x) if isinstance(model, SequenceModel) else _of_recurrent(model, x)
     common = blocks.exponent.amax(-1)  # rows of one block at one exponent
     matrices = blocks.at(common.unsqueeze(-1)).to("cpu", torch.float64)
     if not bool(torch.isfinite(matrices).all()):
@@ -144,13 +146,15 @@ def _of_recurrent(model: Model, x: Tensor) -> Scaled:
 
 
 def _of_sequence(model: SequenceModel, x: Tensor) -> Scaled:
-    """One backward pass for each output feature."""
+    """One backward pass for each output feature, and another where that underflows."""
     check_answers(model, x[:2, :PROBE_STEPS])
-    with torch.enable_grad(), unchanged(model):
+    with torch.enable_grad():
         leaf = x.clone().requires_grad_()
-        outputs = model(leaf)[:, -1]
-        rows = [
-            torch.autograd.grad(outputs[:, index].sum(), leaf, retain_graph=True)[0]
-            for index in range(outputs.shape[-1])
-        ]
-    return Scaled.of(torch.stack(rows, dim=2).transpose(0, 1), 3)
+        y = model(leaf)
+        rows = []
+        for index in range(y.shape[-1]):
+            y_bar = torch.zeros_like(y)
+            y_bar[:, -1, index] = 1
+            rows.append(scaled_gradients(model, y, {INPUT: leaf}, y_bar)[INPUT])
+    mantissa = torch.stack([row.mantissa for row in rows], dim=2).transpose(0, 1)
+    return Scaled(mantissa, torch.stack([row.exponent for row in rows], dim=2).transpose(0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from gradscope.contract.model import Model
@@ -64,6 +65,10 @@ def _check_module(given: object) -> None:
         name = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
         raise UsageError(
             f"A torch.nn.Module, or a model from gradscope.build, should be given to be measured, but it was {name}."
+        )
+    if isinstance(given, torch.jit.ScriptModule):
+        raise UsageError(
+            "A TorchScript module hides its equations, so only the torch.nn.Module that it was made from is measured."
         )
 
 

@@ -46,6 +46,11 @@ class SequenceAdapter(SequenceModel):
         for name in at:
             if name not in known:
                 raise UnknownName(f"inner module of {reference}", name, known)
+            if name == INPUT:
+                raise UsageError(
+                    f"{reference}: an inner module called '{INPUT}' cannot be told from the input, whose component has "
+                    "that name; call it otherwise."
+                )
         self.output_size = self._probe()
 
     def _probe(self) -> int:
