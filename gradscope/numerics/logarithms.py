@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 _SQUARED = 2 * math.log(10)
-_BELOW_ALL_NUMBERS = -1e308
 
 
 def log10_root_sum_square(logs: Tensor, dim: int = 0) -> Tensor:
@@ -28,5 +27,5 @@ def descending_order(logs: Tensor) -> Tensor:
         >>> descending_order(torch.tensor([math.nan, 1.0, -math.inf, 2.0])).tolist()
         [3, 1, 2, 0]
     """
-    placed = logs.nan_to_num(nan=-math.inf, neginf=_BELOW_ALL_NUMBERS)
+    placed = logs.nan_to_num(nan=-math.inf, neginf=torch.finfo(logs.dtype).min)
     return placed.argsort(dim=-1, descending=True, stable=True)
