@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from gradscope.contract.model import Model
 from gradscope.errors import Unmeasurable
 
+PROBE_STEPS = 8  # that are enough to see whether a model is causal
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
 
 
