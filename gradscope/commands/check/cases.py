@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from gradscope.commands.check.names import PROJECT_FILE
 from gradscope.commands.check.settings import CASE
 from gradscope.contract.option import show_value
 from gradscope.errors import UnknownName, UsageError
@@ -22,8 +23,6 @@ from gradscope.running.definitions import InputDefinition, ModelDefinition
 from gradscope.running.input_choice import DEFAULT_INPUT, InputChoice, agreed_size
 from gradscope.running.setting import read_settings, settings_of_table
 from gradscope.running.values import check_seeds, seed_numbers
-
-PROJECT_FILE = "pyproject.toml"
 
 
 @dataclass(frozen=True, kw_only=True)

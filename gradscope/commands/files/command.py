@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gradscope.commands import MEASURING
-from gradscope.errors import UnknownName, UsageError
+from gradscope.errors import DONE, UnknownName, UsageError
 from gradscope.homes import load
 from gradscope.running.command import MeasuringCommand
 from gradscope.running.command_line import run_command
@@ -77,4 +77,4 @@ def plot(folder: Annotated[Path, typer.Argument(help="A folder that a command's 
     pictures = command.pictures_of(tables)
     write_pictures(folder, pictures)
     typer.echo(f"Drew {', '.join(str(folder / f'{name}.png') for name in pictures)}, and the same as .svg.", err=True)
-    return 0
+    return DONE
