@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradscope.inputs.catalogue import INPUTS
+from gradscope.measurements.loss_names import LOSSES
 from gradscope.running import values
 from gradscope.running.architecture_choice import parse_architectures
 from gradscope.running.defaults import INPUT_KIND, INPUT_SIZE
@@ -13,7 +14,6 @@ from gradscope.running.lengths import parse_lengths
 from gradscope.running.setting import Setting, one_of, without_folder
 
 MATCHES = ("hidden", "parameters", "state")
-LOSSES = ("last", "mean", "last-probe")
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("float32", "float64")
 FORMATS = ("table", "json", "csv", "markdown")
