@@ -20,7 +20,7 @@ check: .venv/dev
 	$(BIN)/gradscope check --quiet
 
 readme: .venv/run
-	$(BIN)/python -m gradscope.architectures.readme_table README.md
+	$(BIN)/python tools/readme.py
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/overhead.py

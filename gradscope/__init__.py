@@ -12,41 +12,53 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from gradscope import theory
-    from gradscope.architectures.build import build
-    from gradscope.contract.block_matrix import BlockMatrix
-    from gradscope.contract.chain import ChainRecurrence, Stage
-    from gradscope.contract.combinators import Parallel, Stack
-    from gradscope.contract.diagonal import DiagonalRecurrence
-    from gradscope.contract.matrix_state import MatrixStateRecurrence
-    from gradscope.contract.memory_dial import MemoryDial
-    from gradscope.contract.recurrence import Recurrence
-    from gradscope.contract.sequence import SequenceModel
-    from gradscope.contract.state import Block
-    from gradscope.contract.symmetry import Symmetry
-    from gradscope.dynamics.linearize import linearize
-    from gradscope.errors import GradscopeError, NoRecurrentState, UnknownName, Unmeasurable, UsageError
-    from gradscope.experiments.depth import signal_propagation
-    from gradscope.experiments.teacher_student import teacher_student_hessian
-    from gradscope.inputs.make import make_inputs
-    from gradscope.measurements.diagnose import Diagnosis, diagnose
-    from gradscope.measurements.gradient_norms import gradient_norms
-    from gradscope.measurements.gradient_result import GradientNorms
-    from gradscope.measurements.jacobian_products import JacobianProducts, jacobian_products
-    from gradscope.measurements.jacobian_spectrum import JacobianSpectrum, jacobian_spectrum
-    from gradscope.measurements.lyapunov_exponents import LyapunovExponents, lyapunov_exponents
-    from gradscope.measurements.memory_sensitivity import MemorySensitivity, memory_sensitivity
-    from gradscope.measurements.state_jacobian import state_jacobian
-    from gradscope.measurements.temporal_jacobian import TemporalJacobian, temporal_jacobian
-    from gradscope.numerics.spectrum import Spectrum
-    from gradscope.own.as_model import as_model
+if TYPE_CHECKING:  # the same homes as in _HOMES
+    from gradscope import theory as theory
+    from gradscope.architectures.build import build as build
+    from gradscope.contract.block_matrix import BlockMatrix as BlockMatrix
+    from gradscope.contract.chain import ChainRecurrence as ChainRecurrence
+    from gradscope.contract.chain import Stage as Stage
+    from gradscope.contract.combinators import Parallel as Parallel
+    from gradscope.contract.combinators import Stack as Stack
+    from gradscope.contract.diagonal import DiagonalRecurrence as DiagonalRecurrence
+    from gradscope.contract.matrix_state import MatrixStateRecurrence as MatrixStateRecurrence
+    from gradscope.contract.memory_dial import MemoryDial as MemoryDial
+    from gradscope.contract.recurrence import Recurrence as Recurrence
+    from gradscope.contract.sequence import SequenceModel as SequenceModel
+    from gradscope.contract.state import Block as Block
+    from gradscope.contract.symmetry import Symmetry as Symmetry
+    from gradscope.dynamics.linearize import linearize as linearize
+    from gradscope.errors import GradscopeError as GradscopeError
+    from gradscope.errors import NoRecurrentState as NoRecurrentState
+    from gradscope.errors import UnknownName as UnknownName
+    from gradscope.errors import Unmeasurable as Unmeasurable
+    from gradscope.errors import UsageError as UsageError
+    from gradscope.experiments.depth import signal_propagation as signal_propagation
+    from gradscope.experiments.teacher_student import teacher_student_hessian as teacher_student_hessian
+    from gradscope.inputs.make import make_inputs as make_inputs
+    from gradscope.measurements.diagnose import Diagnosis as Diagnosis
+    from gradscope.measurements.diagnose import diagnose as diagnose
+    from gradscope.measurements.gradient_norms import gradient_norms as gradient_norms
+    from gradscope.measurements.gradient_result import GradientNorms as GradientNorms
+    from gradscope.measurements.jacobian_products import JacobianProducts as JacobianProducts
+    from gradscope.measurements.jacobian_products import jacobian_products as jacobian_products
+    from gradscope.measurements.jacobian_spectrum import JacobianSpectrum as JacobianSpectrum
+    from gradscope.measurements.jacobian_spectrum import jacobian_spectrum as jacobian_spectrum
+    from gradscope.measurements.lyapunov_exponents import LyapunovExponents as LyapunovExponents
+    from gradscope.measurements.lyapunov_exponents import lyapunov_exponents as lyapunov_exponents
+    from gradscope.measurements.memory_sensitivity import MemorySensitivity as MemorySensitivity
+    from gradscope.measurements.memory_sensitivity import memory_sensitivity as memory_sensitivity
+    from gradscope.measurements.state_jacobian import state_jacobian as state_jacobian
+    from gradscope.measurements.temporal_jacobian import TemporalJacobian as TemporalJacobian
+    from gradscope.measurements.temporal_jacobian import temporal_jacobian as temporal_jacobian
+    from gradscope.numerics.spectrum import Spectrum as Spectrum
+    from gradscope.own.as_model import as_model as as_model
 
 __version__ = "0.1.0"
 
 # Imported on first use (PEP 562): `import gradscope` costs nothing, the command line's help needs no torch.
 _HOMES = {
-    "Block": "gradscope.contract.recurrence",
+    "Block": "gradscope.contract.state",
     "BlockMatrix": "gradscope.contract.block_matrix",
     "ChainRecurrence": "gradscope.contract.chain",
     "Diagnosis": "gradscope.measurements.diagnose",
@@ -55,10 +67,10 @@ _HOMES = {
     "GradscopeError": "gradscope.errors",
     "JacobianProducts": "gradscope.measurements.jacobian_products",
     "JacobianSpectrum": "gradscope.measurements.jacobian_spectrum",
-    "MemoryDial": "gradscope.contract.memory_dial",
-    "MemorySensitivity": "gradscope.measurements.memory_sensitivity",
     "LyapunovExponents": "gradscope.measurements.lyapunov_exponents",
     "MatrixStateRecurrence": "gradscope.contract.matrix_state",
+    "MemoryDial": "gradscope.contract.memory_dial",
+    "MemorySensitivity": "gradscope.measurements.memory_sensitivity",
     "NoRecurrentState": "gradscope.errors",
     "Parallel": "gradscope.contract.combinators",
     "Recurrence": "gradscope.contract.recurrence",
@@ -79,57 +91,13 @@ _HOMES = {
     "jacobian_spectrum": "gradscope.measurements.jacobian_spectrum",
     "linearize": "gradscope.dynamics.linearize",
     "lyapunov_exponents": "gradscope.measurements.lyapunov_exponents",
-    "memory_sensitivity": "gradscope.measurements.memory_sensitivity",
     "make_inputs": "gradscope.inputs.make",
+    "memory_sensitivity": "gradscope.measurements.memory_sensitivity",
     "signal_propagation": "gradscope.experiments.depth",
     "state_jacobian": "gradscope.measurements.state_jacobian",
     "teacher_student_hessian": "gradscope.experiments.teacher_student",
     "temporal_jacobian": "gradscope.measurements.temporal_jacobian",
 }
-
-__all__ = [
-    "Block",
-    "BlockMatrix",
-    "ChainRecurrence",
-    "Diagnosis",
-    "DiagonalRecurrence",
-    "GradientNorms",
-    "GradscopeError",
-    "JacobianProducts",
-    "JacobianSpectrum",
-    "LyapunovExponents",
-    "MatrixStateRecurrence",
-    "MemoryDial",
-    "MemorySensitivity",
-    "NoRecurrentState",
-    "Parallel",
-    "Recurrence",
-    "SequenceModel",
-    "Spectrum",
-    "Stack",
-    "Stage",
-    "Symmetry",
-    "TemporalJacobian",
-    "UnknownName",
-    "Unmeasurable",
-    "UsageError",
-    "__version__",
-    "as_model",
-    "build",
-    "diagnose",
-    "gradient_norms",
-    "jacobian_products",
-    "jacobian_spectrum",
-    "linearize",
-    "lyapunov_exponents",
-    "make_inputs",
-    "memory_sensitivity",
-    "signal_propagation",
-    "state_jacobian",
-    "teacher_student_hessian",
-    "temporal_jacobian",
-    "theory",
-]
 
 
 def __getattr__(name: str) -> Any:
@@ -143,4 +111,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*_HOMES, "__version__", "theory"])
+
+
+if not TYPE_CHECKING:  # type checkers take the aliases above for what is public
+    __all__ = __dir__()

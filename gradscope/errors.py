@@ -1,17 +1,19 @@
-"""Errors a user can cause, each one full sentence, and the nearest valid name."""
+"""Errors a user can cause, each one full sentence, with the nearest valid name; and the exit codes."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
+# What a command's exit code says.
+DONE, CHANGED, WRONG_USE, NOT_COMPARED, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 SHOWN_NAMES = 30
 
 
 class GradscopeError(Exception):
     """Something the user can put right; the command line prints its sentence and exits with ``exit_code``."""
 
-    exit_code = 2
+    exit_code = WRONG_USE
 
 
 class UsageError(GradscopeError):

@@ -267,6 +267,28 @@ def test_mistakes_in_a_process_of_its_own_show_no_traceback() -> None:
     assert "╭" not in answer.stderr
 
 
+MIXING = """
+import torch
+
+class Mixing(torch.nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(input_size)
+
+    def forward(self, x):
+        y = self.norm(x)
+        return (y + y.mean(0)).cumsum(1)
+"""
+
+
+def test_a_module_that_mixes_samples_is_refused_at_a_batch_of_one(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "own.py").write_text(MIXING)
+    out = tmp_path / "out"
+    arguments = ["compare", "--arch", f"{tmp_path / 'own.py'}:Mixing", "--batch", "1", "--lengths", "9"]
+    assert "depends on the rest of the batch" in refused([*arguments, "--out", str(out)], capsys)
+    assert not out.exists()
+
+
 LATE = """
 import torch
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gradscope.architectures.readme_table import with_table
+from gradscope.commands import MEASURING, OTHERS
 from gradscope.commands import main as cli
 from gradscope.errors import UsageError
 
@@ -61,9 +62,7 @@ def test_python_of_the_readme_runs():
     assert "gradient_baseline.check(" in in_a_test
 
 
-@pytest.mark.parametrize(
-    "name", ["compare", "spectrum", "sensitivity", "list", "explain", "run", "plot", "check", "baseline"]
-)
+@pytest.mark.parametrize("name", [*MEASURING, *OTHERS])
 def test_every_command_is_in_the_readme(name):
     assert f"gradscope {name}" in README
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import gradscope
+from benchmarks.lstm_cell import LSTMCell
 from gradscope.commands.check import fingerprints
 from gradscope.commands.check.case_file import read_cases
 from gradscope.commands.check.cases import cases_of
@@ -25,7 +26,6 @@ from gradscope.commands.check.statistic import StatisticName
 from gradscope.errors import Unmeasurable, UsageError
 from gradscope.measurements.losses import ReorderedLoss, output_cotangents
 from gradscope.numerics.random_streams import random_stream
-from tests.lstm_variants import LSTMCell
 
 TOLERANCE = 0.01
 SMALL = 'lengths = "5,12"\nhidden-size = 6\ninput-size = 4\nbatch = 3\nseeds = 2\n'

@@ -1,9 +1,6 @@
-"""The table of architectures in README: ``python -m gradscope.architectures.readme_table README.md`` writes it anew."""
+"""The table of architectures in README, which ``make readme`` writes anew."""
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
 
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.errors import UsageError
@@ -31,8 +28,3 @@ def with_table(text: str) -> str:
     if not end:
         raise UsageError(f"The page should have a line {BEGIN.strip()} and after it a line {END.strip()}.")
     return f"{before}{begin}{readme_table()}{end}{after}"
-
-
-if __name__ == "__main__":
-    page = Path(sys.argv[1])
-    page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")

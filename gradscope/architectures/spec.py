@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from gradscope import homes
-from gradscope.contract.option import Option, OptionValue
-from gradscope.errors import UnknownName, UsageError
+from gradscope.contract.option import Option, OptionValue, parse_options
 
 if TYPE_CHECKING:
     from gradscope.contract.model import Model
@@ -84,14 +83,6 @@ class ArchitectureSpec:
 
         Raises:
             UnknownName: An option that the architecture does not have.
-            UsageError: A value that the option cannot take.
+            UsageError: A value that the option cannot take, or an option of an architecture that has none.
         """
-        known = {option.name: option for option in self.options}
-        for key in given:
-            if key not in known:
-                if not known:
-                    raise UsageError(f"{name} has no options, but {key}={given[key]} was given.")
-                raise UnknownName(f"option of {name}", key, known)
-        return {
-            key: option.parse(name, given[key]) if key in given else option.default for key, option in known.items()
-        }
+        return parse_options(name, self.options, given)

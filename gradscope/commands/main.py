@@ -10,13 +10,12 @@ import typer
 
 from gradscope import __version__
 from gradscope.commands import MEASURING, OTHERS
-from gradscope.errors import GradscopeError
+from gradscope.errors import DONE, INTERRUPTED, WRONG_USE, GradscopeError
 from gradscope.homes import load
 from gradscope.running.command_line import add_to
 
 # typer shows its errors in a box; their class, the most general one that can format a message, has had several names.
 _CLICK_ERROR: Any = [kind for kind in typer.BadParameter.__mro__ if hasattr(kind, "format_message")][-1]
-INTERRUPTED = 130
 
 HELP = "Does my gradient survive the trip back through time, and why?"
 EPILOG = (
@@ -76,13 +75,13 @@ def run(arguments: list[str]) -> int:
     except GradscopeError as error:
         return _refused(str(error), error.exit_code)
     except _CLICK_ERROR as error:
-        return _refused(_sentence(error), 2)
+        return _refused(_sentence(error), WRONG_USE)
     except (KeyboardInterrupt, typer.Abort):
         return _refused("Interrupted.", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
-        return 0
-    return code if isinstance(code, int) else 0
+        return DONE
+    return code if isinstance(code, int) else DONE
 
 
 def _sentence(error: Any) -> str:

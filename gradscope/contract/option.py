@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gradscope.errors import UsageError
+from gradscope.errors import UnknownName, UsageError
 
 OptionValue = bool | int | float | str
 
@@ -65,6 +65,41 @@ class Option:
 def with_options(name: str, options: Mapping[str, OptionValue]) -> str:
     """A name with options as one would type it, ``lstm:forget_bias=1``."""
     return name + "".join(f":{key}={show_value(value)}" for key, value in options.items())
+
+
+def split_option(owner: str, part: str) -> tuple[str, str]:
+    """Name and value of a part ``name=value``, as they were written, spaces included.
+
+    Raises:
+        UsageError: It has no name or no value; ``owner`` says whose option it would be.
+    """
+    name, _, value = part.partition("=")
+    if not name.strip() or not value:
+        raise UsageError(f"{owner}: '{part}' should be an option with a value, option=value.")
+    return name, value
+
+
+def parse_options(owner: str, options: Iterable[Option], given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """All options with their values, those not given at their defaults.
+
+    Args:
+        owner: What has them, in messages.
+        options: Those that there are.
+        given: Name to value, or to the text that stands for it.
+
+    Raises:
+        UnknownName: One that there is not; names the nearest.
+        UsageError: A value that an option cannot take, or an option of what has none.
+    """
+    known = {option.name: option for option in options}
+    for name, value in given.items():
+        if not known:
+            raise UsageError(f"{owner} has no options, but {name}={value} was given.")
+        if name not in known:
+            raise UnknownName(f"option of {owner}", name, known)
+    return {
+        name: option.parse(owner, given[name]) if name in given else option.default for name, option in known.items()
+    }
 
 
 def show_value(value: OptionValue) -> str:

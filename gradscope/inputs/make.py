@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradscope.contract.option import OptionValue
+from gradscope.contract.option import OptionValue, parse_options
 from gradscope.errors import UnknownName, UsageError
 from gradscope.homes import load
 from gradscope.inputs.catalogue import INPUTS
@@ -41,7 +41,7 @@ def make_inputs(
 
     Raises:
         UnknownName: No such kind or option.
-        UsageError: A size that is not positive or that the kind does not have.
+        UsageError: A size that is not positive or that the kind does not have, or an option of a kind without any.
 
     Example:
         >>> make_inputs("white", batch=2, length=5, input_size=3).shape
@@ -53,11 +53,7 @@ def make_inputs(
         if size < 1:
             raise UsageError(f"{name} should be at least 1, but {size} was given.")
     spec = INPUTS[kind]
-    known = {option.name: option for option in spec.options}
-    for name in options:
-        if name not in known:
-            raise UnknownName(f"option of {kind}", name, known)
-    values = {n: o.parse(kind, options[n]) if n in options else o.default for n, o in known.items()}
+    values = parse_options(kind, spec.options, options)
     fixed = spec.implied_input_size(values)
     if fixed is not None and fixed != input_size:
         raise UsageError(f"The input '{kind}' has {fixed} features, but input_size={input_size} was given.")

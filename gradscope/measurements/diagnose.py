@@ -182,7 +182,8 @@ def diagnose(
     Args:
         model: From :func:`gradscope.build`, or a module of torch; see :func:`gradscope.as_model`.
         x: Inputs, ``(batch, length, input_size)``.
-        lengths: One or several distinct sequence lengths, all from one forward and one reverse pass; that of the inputs by default.
+        lengths: One or several sequence lengths, all from one forward and one reverse pass; that of the inputs by
+            default.
         loss: As in :func:`gradscope.gradient_norms`.
         seed: Of the loss's targets and probes.
         component: What it is about; the model's primary component by default.

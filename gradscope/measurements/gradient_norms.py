@@ -48,7 +48,8 @@ def gradient_norms(
         model: From :func:`gradscope.build`, any :class:`gradscope.Recurrence`, or a module of torch that is a model for
             :func:`gradscope.as_model`.
         x: Inputs, ``(batch, length, input_size)``, at least as long as the longest length.
-        lengths: One or several distinct sequence lengths, that of x by default; all come from one forward and one reverse pass.
+        lengths: One or several sequence lengths, that of x by default; all come from one forward and one reverse
+            pass.
         loss: ``"last"``, ``"mean"``, ``"last-probe"``, or a function from outputs ``(batch, T, features)`` to one loss
             per sample, ``(batch,)``.
         seed: Of the loss's targets and probes.

@@ -12,6 +12,7 @@ from torch import Tensor
 from gradscope.dynamics.cotangents import Cotangents
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import UnknownName, UsageError
+from gradscope.measurements.loss_names import LOSSES
 from gradscope.numerics.random_streams import Stream, random_stream
 from gradscope.numerics.scaled import Scaled
 
@@ -32,11 +33,6 @@ class ReorderedLoss:
 
 
 Loss = str | LossFunction | ReorderedLoss
-LOSSES = {
-    "last": "½‖y_T − target‖² with a random target",
-    "mean": "½‖y_t − target_t‖² averaged over all steps, random targets",
-    "last-probe": "u·y_T with a random unit vector u",
-}
 
 
 def output_cotangents(loss: Loss, outputs: Tensor, lengths: Sequence[int], seed: int) -> dict[int, Tensor]:

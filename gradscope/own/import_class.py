@@ -15,6 +15,7 @@ from types import ModuleType
 from torch import nn
 
 from gradscope.errors import UnknownName, UsageError
+from gradscope.own.reference import names_file
 
 
 def load_class(reference: str, folder: Path | None = None) -> type[nn.Module]:
@@ -28,7 +29,7 @@ def load_class(reference: str, folder: Path | None = None) -> type[nn.Module]:
         UnknownName: No such class; names the nearest.
     """
     place, _, name = reference.rpartition(":")
-    if place.endswith(".py") or "/" in place:
+    if names_file(place):
         module = _load_file(Path(place))
     else:
         folders = [folder.resolve()] if folder is not None else []

@@ -10,8 +10,9 @@ from typing import Any, get_args
 
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.architectures.spec import Family
-from gradscope.contract.option import OptionValue, show_value
+from gradscope.contract.option import OptionValue, show_value, split_option
 from gradscope.errors import UnknownName, UsageError
+from gradscope.own.reference import names_file
 
 FAMILIES: tuple[str, ...] = get_args(Family)
 GROUPS = ("all", *FAMILIES)
@@ -40,7 +41,7 @@ class ArchitectureChoice:
     def own_file(self) -> Path | None:
         """The file that the user's class is in; None for the catalogue's, and for a class of an importable module."""
         place = self.name.rpartition(":")[0]
-        return Path(place) if place.endswith(".py") or "/" in place else None
+        return Path(place) if names_file(place) else None
 
     def as_plain(self) -> dict[str, Any]:
         """For ``run.json``."""
@@ -98,14 +99,14 @@ def _group(name: str, rest: list[str], item: str) -> Iterator[ArchitectureChoice
 
 
 def _looks_like_own(name: str) -> bool:
-    return name.endswith(".py") or "/" in name or "." in name
+    return names_file(name) or "." in name
 
 
 def _own_class(place: str, rest: list[str], folder: Path) -> tuple[str, str, list[str]]:
     """The full reference, a short one to show, and what follows; files are found from ``folder``."""
     if not rest or "=" in rest[0] or not rest[0]:
         raise UsageError(f"'{place}' needs the name of a class after it: {place}:ClassName.")
-    if place.endswith(".py") or "/" in place:
+    if names_file(place):
         path = folder / Path(place).expanduser()
         return f"{path}:{rest[0]}", f"{path.name}:{rest[0]}", rest[1:]
     return f"{place}:{rest[0]}", f"{place}:{rest[0]}", rest[1:]
@@ -115,10 +116,8 @@ def _split_options(shown: str, parts: list[str]) -> dict[str, list[str]]:
     """Option name to the one or more values given for it."""
     options: dict[str, list[str]] = {}
     for part in parts:
-        key, equals, values = part.partition("=")
-        key = key.strip()
-        if not equals or not key or not values:
-            raise UsageError(f"{shown}: '{part}' should be an option with a value, option=value.")
+        name, values = split_option(shown, part)
+        key = name.strip()
         if key in options:
             raise UsageError(f"{shown}: option {key} is given twice; a sweep is written {key}=A|B.")
         options[key] = [value.strip() for value in values.split("|")]

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from gradscope.errors import UsageError
 from gradscope.running.architecture_choice import ArchitectureChoice
-from gradscope.running.defaults import INPUT_KIND
-from gradscope.running.input_choice import InputChoice
-from gradscope.running.values import LARGEST_SEED
+from gradscope.running.input_choice import DEFAULT_INPUT, InputChoice
+from gradscope.running.plain import plain
+from gradscope.running.values import check_seeds, seed_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,17 +55,18 @@ class RunConfiguration:
     @property
     def seed_numbers(self) -> tuple[int, ...]:
         """The seeds themselves."""
-        return tuple(range(self.seed, self.seed + self.seeds))
+        return seed_numbers(self.seed, self.seeds)
 
     @property
     def chosen_input(self) -> InputChoice:
         """The data, or the synthetic input: white noise when nothing was said."""
-        return InputChoice(data=str(self.data)) if self.data else self.input or InputChoice(INPUT_KIND)
+        return InputChoice(data=str(self.data)) if self.data else self.input or DEFAULT_INPUT
 
     def as_plain(self) -> dict[str, Any]:
         """Texts, numbers and lists alone, for ``run.json``; ranges are expanded."""
-        plain = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        return plain | {"input": None if self.data else self.chosen_input.label}
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        document: dict[str, Any] = plain(named | {"input": None if self.data else self.chosen_input})
+        return document
 
     def check_together(self, prefix: str) -> None:
         """Raises :class:`UsageError` for two options that do not fit together.
@@ -83,13 +84,4 @@ class RunConfiguration:
             raise UsageError(
                 f"{prefix}resume goes on from the files of an earlier run; say which with {prefix}out DIR."
             )
-        if self.seed + self.seeds - 1 > LARGEST_SEED:
-            raise UsageError(f"{prefix}seed and {prefix}seeds go beyond the largest seed, {LARGEST_SEED}.")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value.as_plain() if hasattr(value, "as_plain") else value
+        check_seeds(self.seed, self.seeds, prefix)

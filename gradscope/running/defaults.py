@@ -69,4 +69,4 @@ DEFAULTS: dict[str, dict[str, str | None]] = {
     },
 }
 INPUT_KIND = "white"
-INPUT_SIZE = {"compare": 32, "spectrum": 32, "sensitivity": 32, "check": 16}
+INPUT_SIZE, CASE_INPUT_SIZE = 32, 16  # of commands that measure, and of a check's cases

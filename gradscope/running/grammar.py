@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 
-def listed(names: list[str]) -> str:
+def listed(names: list[str], joint: str = "and") -> str:
     """``a``, ``a and b``, ``a, b and c``."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {joint} {names[-1]}"
 
 
 def verb(names: list[str], one: str, many: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradscope.contract.option import OptionValue, show_value
+from gradscope.contract.option import OptionValue, parse_options, show_value, split_option
 from gradscope.errors import UnknownName, UsageError
 from gradscope.inputs.catalogue import INPUTS
+from gradscope.running.defaults import INPUT_KIND
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class InputChoice:
         return self.label
 
 
+DEFAULT_INPUT = InputChoice(INPUT_KIND)  # where nothing was said
+
+
 def parse_input(text: str) -> InputChoice:
     """The input that a text ``kind[:option=value]*`` stands for.
 
@@ -57,17 +61,22 @@ def parse_input(text: str) -> InputChoice:
     kind, *parts = (part.strip() for part in text.split(":"))
     if kind not in INPUTS:
         raise UnknownName("input kind", kind, INPUTS)
-    known = {option.name: option for option in INPUTS[kind].options}
-    options: dict[str, OptionValue] = {}
+    given: dict[str, OptionValue] = {}
     for part in parts:
-        key, equals, value = part.partition("=")
-        if not equals or not key or not value:
-            raise UsageError(f"{kind}: '{part}' should be an option with a value, option=value.")
-        if key not in known:
-            if not known:
-                raise UsageError(f"{kind} has no options, but {part} was given.")
-            raise UnknownName(f"option of {kind}", key, known)
-        if key in options:
+        key, value = split_option(kind, part)
+        if key in given:
             raise UsageError(f"{kind}: option {key} is given twice.")
-        options[key] = known[key].parse(kind, value)
-    return InputChoice(kind, tuple(options.items()))
+        given[key] = value
+    options = parse_options(kind, INPUTS[kind].options, given)
+    return InputChoice(kind, tuple((key, options[key]) for key in given))
+
+
+def agreed_size(fixed: int | None, given: int | None, otherwise: int, conflict: str) -> int:
+    """The features of an input: what it fixes, what was given, or what holds otherwise.
+
+    Raises:
+        UsageError: Two of the first that differ, in the words of ``conflict``.
+    """
+    if fixed is not None and given not in (None, fixed):
+        raise UsageError(conflict)
+    return fixed or given or otherwise

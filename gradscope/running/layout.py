@@ -10,21 +10,21 @@ from rich.text import Text
 
 
 def rich_table(
-    title: str,
+    title: str | None,
     headers: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
-    caption: str,
+    caption: str | None = None,
     texts: Sequence[int] = (0,),
     style: Callable[[int, int], str] = lambda row, column: "",
 ) -> Table:
     """A table with a heading line alone.
 
     Args:
-        title: Above it.
+        title: Above it, if any.
         headers: Of the columns.
         rows: One text for each column.
-        caption: Below it.
+        caption: Below it, if any.
         texts: Columns that are not numbers, on the left; −1 is the last.
         style: Colour of a cell.
     """

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from gradscope.architectures.build import build
 from gradscope.contract.model import Model
 from gradscope.errors import GradscopeError, UsageError
 from gradscope.running.architecture_choice import ArchitectureChoice
 from gradscope.running.configuration import RunConfiguration
+from gradscope.running.definitions import ModelDefinition
 
 LARGEST_HIDDEN_SIZE = 1 << 14
 
@@ -29,11 +28,8 @@ def hidden_sizes(configuration: RunConfiguration, input_size: int, messages: lis
     )
 
     def size_of(choice: ArchitectureChoice, hidden_size: int) -> int:
-        layers = configuration.num_layers
-        model = build(
-            choice.name, input_size=input_size, hidden_size=hidden_size, num_layers=layers, **_options(choice)
-        )
-        return measure(model)
+        definition = ModelDefinition(choice, input_size, hidden_size, configuration.num_layers)
+        return measure(definition.build(seed=0, dtype="float32"))
 
     first, *others = configuration.arch
     target = size_of(first, configuration.hidden_size)
@@ -46,10 +42,6 @@ def hidden_sizes(configuration: RunConfiguration, input_size: int, messages: lis
             f"{choice.label}: hidden size {sizes[-1]} for {configuration.match} near {first.label}'s {target:,}."
         )
     return sizes
-
-
-def _options(choice: ArchitectureChoice) -> dict[str, Any]:
-    return dict(choice.options)
 
 
 def _nearest(

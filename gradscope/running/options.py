@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradscope.inputs.catalogue import INPUTS
+from gradscope.measurements.loss_names import LOSSES
 from gradscope.running import values
 from gradscope.running.architecture_choice import parse_architectures
-from gradscope.running.defaults import INPUT_KIND
+from gradscope.running.defaults import INPUT_KIND, INPUT_SIZE
 from gradscope.running.input_choice import parse_input
 from gradscope.running.lengths import parse_lengths
-from gradscope.running.setting import Setting, one_of, plain
+from gradscope.running.setting import Setting, one_of, without_folder
 
 MATCHES = ("hidden", "parameters", "state")
-LOSSES = ("last", "mean", "last-probe")
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("float32", "float64")
 FORMATS = ("table", "json", "csv", "markdown")
 
 WHAT, MODEL, INPUT, MEASURE, WHERE, RESULT = "What to measure", "Models", "Input", "Measurement", "Run", "Results"
-COUNT, SEED, FLAG = plain(values.whole_number), plain(values.seed_number), plain(values.yes_or_no)
-POSITIVE, WORD = plain(values.positive_number), plain(values.word)
+COUNT, SEED = without_folder(values.whole_number), without_folder(values.seed_number)
+POSITIVE, WORD, FLAG = (without_folder(read) for read in (values.positive_number, values.word, values.yes_or_no))
 
 SHARED: dict[str, Setting] = {
     "arch": Setting(
@@ -47,13 +47,15 @@ SHARED: dict[str, Setting] = {
     ),
     "checkpoint": Setting(values.path, "FILE", MODEL, "state_dict of a trained model (one architecture only)."),
     "input": Setting(
-        plain(lambda shown, value: parse_input(values.word(shown, value))),
+        without_folder(lambda shown, value: parse_input(values.word(shown, value))),
         "KIND",
         INPUT,
         f"{', '.join(INPUTS)}, with options: ar1:rho=0.9; {INPUT_KIND} when nothing is given. See: gradscope list.",
     ),
     "data": Setting(values.path, "FILE", INPUT, "Real input from .npy, .npz, .csv or .parquet instead."),
-    "input_size": Setting(COUNT, "N", INPUT, "Features of the input: 32, or what the input or the data fix."),
+    "input_size": Setting(
+        COUNT, "N", INPUT, f"Features of the input: {INPUT_SIZE}, or what the input or the data fix."
+    ),
     "batch": Setting(COUNT, "N", INPUT, "Sequences per measurement."),
     "loss": Setting(
         one_of("loss", LOSSES), "|".join(LOSSES), MEASURE, "Squared error at the last step or at every step."

@@ -12,13 +12,15 @@ NOT_A_NUMBER = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def plain(value: Any) -> Any:
-    """Numbers that JSON lacks as words, paths as texts, through lists and dictionaries."""
+    """Numbers that JSON lacks as words, paths as texts, objects by their ``as_plain``; through lists and mappings."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
+    if hasattr(value, "as_plain"):
+        return plain(value.as_plain())
     if hasattr(value, "item"):
         value = value.item()
     return plain_number(value) if isinstance(value, float) else value

@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 import torch
 
 from gradscope.contract.model import Model
-from gradscope.contract.probe import check_answers, check_modes
+from gradscope.contract.probe import PROBE_STEPS, check_answers, check_modes
 from gradscope.contract.sequence import SequenceModel
 from gradscope.errors import UsageError
 from gradscope.running.cell import Cell, ModelCell
 from gradscope.running.configuration import RunConfiguration
 from gradscope.running.defaults import INPUT_SIZE
 from gradscope.running.definitions import InputDefinition, ModelDefinition, content_hashes, data_of
+from gradscope.running.input_choice import agreed_size
 from gradscope.running.matching import hidden_sizes
 
-PROBE_STEPS = 8
 GIB = 2**30
 
 AnyCell = TypeVar("AnyCell", bound=ModelCell)
@@ -117,11 +117,8 @@ def _input_size(configuration: RunConfiguration) -> int:
         source = f"the data in {configuration.data}"
     else:
         fixed, source = chosen.fixed_size, f"the input '{chosen.kind}'"
-    if fixed is None:
-        return asked or INPUT_SIZE[configuration.command]
-    if asked not in (None, fixed):
-        raise UsageError(f"--input-size is {asked}, but {source} has {fixed} features; leave --input-size out.")
-    return fixed
+    conflict = f"--input-size is {asked}, but {source} has {fixed} features; leave --input-size out."
+    return agreed_size(fixed, asked, INPUT_SIZE, conflict)
 
 
 def _try(cell: ModelCell, model: Model, configuration: RunConfiguration) -> list[str]:
@@ -138,6 +135,5 @@ def _try(cell: ModelCell, model: Model, configuration: RunConfiguration) -> list
         advice = "ask for shorter lengths, a smaller --batch, or allow more"
         needed = model.working_bytes(batch, longest)
         messages += check_memory(cell.label, needed, configuration.max_memory, where, advice)
-        probe = x[:2, :PROBE_STEPS].to(cell.device)
-        check_answers(model, probe if len(probe) > 1 else torch.cat([probe, probe + 1]))
+        check_answers(model, x[:2, :PROBE_STEPS].to(cell.device))
     return messages

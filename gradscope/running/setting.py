@@ -40,14 +40,14 @@ class Setting:
         return not self.metavar
 
 
-def plain(read: Callable[[str, Any], Any]) -> Reader:
+def without_folder(read: Callable[[str, Any], Any]) -> Reader:
     """Of a value that no folder matters for."""
     return lambda shown, value, folder: read(shown, value)
 
 
 def one_of(kind: str, choices: tuple[str, ...]) -> Reader:
     """One word of a few."""
-    return lambda shown, value, folder: values.one_of(shown, value, kind, choices)
+    return lambda shown, value, folder: values.known_word(shown, value, kind, choices)
 
 
 def some_of(kind: str, choices: tuple[str, ...]) -> Reader:
@@ -55,7 +55,7 @@ def some_of(kind: str, choices: tuple[str, ...]) -> Reader:
 
     def read(shown: str, value: Any, folder: Path) -> tuple[str, ...]:
         names = [name.strip() for name in values.joined_words(shown, value).split(",")]
-        return tuple(dict.fromkeys(values.one_of(shown, name, kind, choices) for name in names))
+        return tuple(dict.fromkeys(values.known_word(shown, name, kind, choices) for name in names))
 
     return read
 

@@ -35,6 +35,17 @@ def seed_number(shown: str, value: object) -> int:
     return whole_number(shown, value, minimum=0, maximum=LARGEST_SEED)
 
 
+def seed_numbers(first: int, count: int) -> tuple[int, ...]:
+    """The seeds themselves, from the first one and how many there are."""
+    return tuple(range(first, first + count))
+
+
+def check_seeds(first: int, count: int, prefix: str) -> None:
+    """Raises :class:`UsageError` where the last of them is too large; ``prefix`` stands before the options' names."""
+    if first + count - 1 > LARGEST_SEED:
+        raise UsageError(f"{prefix}seed and {prefix}seeds go beyond the largest seed, {LARGEST_SEED}.")
+
+
 def count_or_all(shown: str, value: object) -> int:
     """A whole number from 1 on; 0 stands for ``all``.
 
@@ -96,7 +107,7 @@ def yes_or_no(shown: str, value: object) -> bool:
     return value
 
 
-def one_of(shown: str, value: object, kind: str, choices: Sequence[str]) -> str:
+def known_word(shown: str, value: object, kind: str, choices: Sequence[str]) -> str:
     """One of a few words.
 
     Raises:

@@ -67,10 +67,6 @@ def measure_at(
     return tuple(_read(case.name, answer, revision, tree) for case in cases)
 
 
-def _holds(package: Path, module: str) -> bool:
-    return (package.parent / f"{module.replace('.', '/')}.py").is_file()
-
-
 def check_working_copy(cases: Iterable[Case], case_file: Path) -> None:
     """What is compared with another revision is the repository's own code, not a copy that is installed somewhere.
 
@@ -125,6 +121,10 @@ def _answer(revision: str, start: Path, tree: Path, repository: Path, asked: Pat
     if "refused" in answer:
         raise UsageError(f"--against {revision} would not compare two revisions: {answer['refused']}")
     return answer
+
+
+def _holds(package: Path, module: str) -> bool:
+    return (package.parent / f"{module.replace('.', '/')}.py").is_file()
 
 
 def _mapped(path: Iterable[str], repository: Path, tree: Path) -> Iterator[Path]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradscope.commands.check.names import BASELINE_NAME, PROFILE
 from gradscope.commands.check.options import (
-    BASELINE_NAME,
     BaselineOption,
     CaseOption,
     CasesOption,
@@ -20,12 +20,12 @@ from gradscope.commands.check.options import (
     measured_cases,
     selected_cases,
 )
+from gradscope.errors import DONE, SOME_FAILED
 from gradscope.running.console import Messages, print_wide
 
 if TYPE_CHECKING:
     from gradscope.commands.check.baseline_changes import Acceptance
 
-DONE, SOME_FAILED = 0, 4
 _RECORDED, _PRUNED = "recorded", "removed: no longer among the cases"
 _EPILOG = (
     "Examples: gradscope baseline record · gradscope baseline record --case 'lstm*' · gradscope baseline show · "
@@ -56,7 +56,7 @@ def _root(context: typer.Context) -> None:
 def record(
     cases: CasesOption = None,
     baseline: BaselineOption = None,
-    profile: ProfileOption = "cpu-f64",
+    profile: ProfileOption = PROFILE,
     case: CaseOption = None,
     reason: Annotated[
         str, typer.Option("--reason", help="Why, for the baseline's history.", metavar="TEXT")

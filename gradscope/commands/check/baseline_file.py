@@ -20,20 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from gradscope import __version__
-from gradscope.commands.check.baseline import PROFILE, Baseline, Change, Entry, Environment, now
+from gradscope.commands.check.baseline import Baseline, Change, Entry, Environment, now
 from gradscope.commands.check.measured_case import canonical, integrity, plain_case, read_case
-from gradscope.errors import GradscopeError, UsageError
+from gradscope.commands.check.names import PROFILE
+from gradscope.errors import NOT_COMPARED, GradscopeError, UsageError
 from gradscope.running.atomic_file import locked, write_whole
 from gradscope.running.plain import NOT_A_NUMBER, plain_number
 
 SCHEMA = 1
 _ADDED = ("environment", "sha256")
+_RESTORE = "restore it from version control, or delete it and write it again with gradscope baseline record"
 
 
 class MissingBaseline(GradscopeError):
     """There is no baseline, or one without a case: nothing can be compared."""
 
-    exit_code = 3
+    exit_code = NOT_COMPARED
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -54,9 +56,6 @@ def read_baseline(path: Path) -> Baseline:
     except UnicodeDecodeError:
         raise UsageError(f"{path} is no text in UTF-8; {_RESTORE}.") from None
     return parse_baseline(text, str(path))
-
-
-_RESTORE = "restore it from version control, or delete it and write it again with gradscope baseline record"
 
 
 def parse_baseline(text: str, where: str) -> Baseline:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gradscope.commands.check.cases import PROJECT_FILE, Case, cases_of
+from gradscope.commands.check.cases import Case, cases_of
+from gradscope.commands.check.names import CASES_FILE, PROJECT_FILE
 from gradscope.errors import UsageError
 from gradscope.running.setting import toml_document
 
-CASES_FILE = "gradscope.toml"
 STARTER = """\
 # Cases of `gradscope baseline record` and `gradscope check`: do gradients still travel back through time as they did?
 #

@@ -13,17 +13,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from gradscope.commands.check.names import PROJECT_FILE
 from gradscope.commands.check.settings import CASE
 from gradscope.contract.option import show_value
 from gradscope.errors import UnknownName, UsageError
 from gradscope.running.architecture_choice import ArchitectureChoice
-from gradscope.running.defaults import INPUT_KIND, INPUT_SIZE
+from gradscope.running.defaults import CASE_INPUT_SIZE
 from gradscope.running.definitions import InputDefinition, ModelDefinition
-from gradscope.running.input_choice import InputChoice
+from gradscope.running.input_choice import DEFAULT_INPUT, InputChoice, agreed_size
 from gradscope.running.setting import read_settings, settings_of_table
-from gradscope.running.values import LARGEST_SEED
-
-PROJECT_FILE = "pyproject.toml"
+from gradscope.running.values import check_seeds, seed_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,7 @@ class Case:
     @property
     def seed_numbers(self) -> tuple[int, ...]:
         """The seeds themselves."""
-        return tuple(range(self.seed, self.seed + self.seeds))
+        return seed_numbers(self.seed, self.seeds)
 
     @property
     def architecture(self) -> ArchitectureChoice:
@@ -148,9 +147,8 @@ def _expanded(name: str | None, given: Mapping[str, Any], folder: Path) -> Itera
     architectures = read.pop("arch")
     if architectures is None:
         raise UsageError('arch is missing; write arch = "lstm", or my_cell.py:MyCell for a class of your own.')
-    if read["seed"] + read["seeds"] - 1 > LARGEST_SEED:
-        raise UsageError(f"seed and seeds go beyond the largest seed, {LARGEST_SEED}.")
-    asked = read.pop("input") or InputChoice(INPUT_KIND)
+    check_seeds(read["seed"], read["seeds"], "")
+    asked = read.pop("input") or DEFAULT_INPUT
     drawn = InputDefinition(asked, input_features(asked, read.pop("input_size")), read.pop("batch"))
     sizes = read.pop("hidden_size"), read.pop("num_layers")
     for choice in architectures:
@@ -162,15 +160,14 @@ def _expanded(name: str | None, given: Mapping[str, Any], folder: Path) -> Itera
 
 
 def input_features(choice: InputChoice, given: int | None) -> int:
-    """What was given, what the input fixes, or 16.
+    """What the input fixes, what was given, or what cases have otherwise.
 
     Raises:
         UsageError: Two of them that differ.
     """
-    implied = choice.fixed_size
-    if implied is not None and given not in (None, implied):
-        raise UsageError(f"The input '{choice.label}' has {implied} features, but input size {given} was given.")
-    return implied or given or INPUT_SIZE["check"]
+    fixed = choice.fixed_size
+    conflict = f"The input '{choice.label}' has {fixed} features, but input size {given} was given."
+    return agreed_size(fixed, given, CASE_INPUT_SIZE, conflict)
 
 
 def _with_unique_names(cases: list[Case], path: Path) -> tuple[Case, ...]:

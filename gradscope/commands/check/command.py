@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradscope.commands.check.names import BASELINE_NAME, CANDIDATE_NAME, CASES_FILE, PROFILE
 from gradscope.commands.check.options import (
-    BASELINE_NAME,
-    CANDIDATE_NAME,
     BaselineOption,
     CaseOption,
     CasesOption,
@@ -22,7 +21,7 @@ from gradscope.commands.check.options import (
     measured_cases,
     selected_cases,
 )
-from gradscope.errors import GradscopeError, UsageError
+from gradscope.errors import DONE, GradscopeError, UsageError
 from gradscope.running.console import Messages
 
 if TYPE_CHECKING:
@@ -54,20 +53,19 @@ def check(
             show_default=False,
         ),
     ] = None,
-    profile: ProfileOption = "cpu-f64",
+    profile: ProfileOption = PROFILE,
     format_: FormatOption = "table",
     candidate: Annotated[
         Path | None,
         typer.Option(
             "--candidate",
-            help="Where the new numbers are written, always; gradscope-candidate.json beside the baseline when not "
-            "given.",
+            help=f"Where the new numbers are written, always; {CANDIDATE_NAME} beside the baseline when not given.",
             metavar="FILE",
             show_default=False,
         ),
     ] = None,
     case: CaseOption = None,
-    init: Annotated[bool, typer.Option("--init", help="Write a commented gradscope.toml to start from.")] = False,
+    init: Annotated[bool, typer.Option("--init", help=f"Write a commented {CASES_FILE} to start from.")] = False,
     quiet: QuietOption = False,
 ) -> int:
     """Measure the cases of gradscope.toml and compare them with a baseline, or with another git revision.
@@ -83,7 +81,7 @@ def check(
 
     messages = Messages(quiet=quiet)
     if init:
-        return _write_starter(cases or Path("gradscope.toml"), messages)
+        return _write_starter(cases or Path(CASES_FILE), messages)
     checked_profile(profile)
     checked_format(format_)
     if against is not None and baseline is not None:
@@ -186,4 +184,4 @@ def _write_starter(path: Path, messages: Messages) -> int:
         raise UsageError(f"{path} is already there; edit it, or name another file with --cases.")
     write_whole(path, STARTER)
     messages.say(f"Wrote {path}; next: gradscope baseline record.")
-    return 0
+    return DONE

@@ -15,11 +15,12 @@ from typing import Any
 from gradscope.commands.check.cases import Case, cases_of
 from gradscope.commands.check.measure import measure_cases
 from gradscope.commands.check.measured_case import FailedCase, plain_case
+from gradscope.commands.check.names import CASES_FILE
 from gradscope.commands.check.worktree import is_source, own_gradscope
 from gradscope.errors import UsageError
 from gradscope.own.import_class import load_class
 
-FILE = Path("gradscope.toml")  # what messages about a table call its file
+FILE = Path(CASES_FILE)  # what messages about a table call its file
 
 
 def answer(asked: dict[str, Any]) -> dict[str, Any]:

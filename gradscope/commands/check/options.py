@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradscope.commands.check.names import BASELINE_NAME, CASES_FILE, PROFILE, PROJECT_FILE
 from gradscope.errors import UnknownName
 from gradscope.running.console import Messages
 
@@ -16,13 +17,12 @@ if TYPE_CHECKING:
     from gradscope.commands.check.cases import Case
     from gradscope.commands.check.measured_case import FailedCase, MeasuredCase
 
-BASELINE_NAME, CANDIDATE_NAME = "gradscope-baseline.json", "gradscope-candidate.json"  # where nobody says otherwise
 FORMATS = ("table", "markdown", "github", "junit", "json")
 CasesOption = Annotated[
     Path | None,
     typer.Option(
         "--cases",
-        help="File with the cases; gradscope.toml, or [tool.gradscope] in pyproject.toml, when not given.",
+        help=f"File with the cases; {CASES_FILE}, or [tool.gradscope] in {PROJECT_FILE}, when not given.",
         metavar="FILE",
         show_default=False,
     ),
@@ -31,13 +31,13 @@ BaselineOption = Annotated[
     Path | None,
     typer.Option(
         "--baseline",
-        help="The baseline; gradscope-baseline.json beside the cases when not given.",
+        help=f"The baseline; {BASELINE_NAME} beside the cases when not given.",
         metavar="FILE",
         show_default=False,
     ),
 ]
 ProfileOption = Annotated[
-    str, typer.Option("--profile", help="Where and in which precision: cpu-f64 alone.", metavar="NAME")
+    str, typer.Option("--profile", help=f"Where and in which precision: {PROFILE} alone.", metavar="NAME")
 ]
 CaseOption = Annotated[
     str | None,

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from rich import box
 from rich.table import Table
-from rich.text import Text
 
-from gradscope.commands.check.baseline import Baseline
+from gradscope.commands.check.baseline import Baseline, Entry
 from gradscope.commands.check.cases import chosen
 from gradscope.commands.check.sentences import described, noise_text
 from gradscope.commands.check.verdict import CaseVerdict, counts, worst_first
+from gradscope.running.layout import rich_table
 
 VERDICT_COLUMNS = ("case", "verdict", "change", "decades", "where", "from step", "seeds", "tolerance", "noise", "cause")
 BASELINE_COLUMNS = ("case", "architecture", "seeds", "statistics", "noise", "probe", "torch", "state")
+VERDICT_NUMBERS, BASELINE_NUMBERS = ("decades", "from step", "tolerance", "noise"), ("seeds", "statistics", "noise")
 STYLES = {
     "ok": "green",
     "changed": "red",
@@ -31,15 +31,17 @@ CUT_NOTE = "\n\n_Cut here: the report is longer than this place takes; the candi
 
 def verdict_table(verdicts: Sequence[CaseVerdict]) -> Table:
     """One row a case, the worst news first."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     rows = verdict_rows(verdicts)
     kept = [index for index in range(len(VERDICT_COLUMNS)) if index < 2 or any(row[index] for row in rows)]
-    for index in kept:
-        numeric = VERDICT_COLUMNS[index] in ("decades", "from step", "tolerance", "noise")
-        table.add_column(VERDICT_COLUMNS[index], justify="right" if numeric else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(row[i], style=STYLES.get(row[i], "") if i == 1 else "") for i in kept))
-    return table
+    headers = [VERDICT_COLUMNS[index] for index in kept]
+    shown = [[row[index] for index in kept] for row in rows]
+    return rich_table(
+        None,
+        headers,
+        shown,
+        texts=_texts(headers, VERDICT_NUMBERS),
+        style=lambda row, column: STYLES.get(shown[row][column], "") if column == 1 else "",
+    )
 
 
 def verdict_sentences(verdicts: Sequence[CaseVerdict], base_name: str) -> str:
@@ -69,28 +71,10 @@ def verdict_markdown(verdicts: Sequence[CaseVerdict], base_name: str, limit_byte
 
 def baseline_table(baseline: Baseline, pattern: str | None) -> Table:
     """One row a case: how many seeds and statistics, the largest measured noise, where it was measured."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for header in BASELINE_COLUMNS:
-        table.add_column(
-            header, justify="right" if header in ("seeds", "statistics", "noise") else "left", no_wrap=True
-        )
-    for case in chosen(baseline.cases, pattern):
-        entry = baseline.cases[case]
-        noise = max((statistic.noise_decades for statistic in entry.measured.statistics.values()), default=0.0)
-        cells = (
-            case,
-            str(entry.measured.definition.get("architecture", "")),
-            str(len(entry.measured.seeds)),
-            str(len(entry.measured.statistics)),
-            noise_text(noise),
-            entry.measured.noise_probe,
-            entry.environment.get("torch", ""),
-            "edited by hand" if entry.is_edited else "ok",
-        )
-        table.add_row(*(Text(cell) for cell in cells))
-    for case, reason in baseline.failed.items():
-        table.add_row(Text(case), *[""] * (len(BASELINE_COLUMNS) - 2), Text(f"failed: {reason}"))
-    return table
+    rows = [_baseline_row(case, baseline.cases[case]) for case in chosen(baseline.cases, pattern)]
+    blank = [""] * (len(BASELINE_COLUMNS) - 2)
+    rows += [[case, *blank, f"failed: {reason}"] for case, reason in baseline.failed.items()]
+    return rich_table(None, BASELINE_COLUMNS, rows, texts=_texts(BASELINE_COLUMNS, BASELINE_NUMBERS))
 
 
 def history_lines(baseline: Baseline) -> Iterator[str]:
@@ -112,6 +96,25 @@ def cut(text: str, limit_bytes: int) -> str:
         return text
     kept = text.encode()[: max(0, limit_bytes - len(CUT_NOTE.encode()))]
     return kept[: kept.rfind(b"\n") + 1].decode().rstrip("\n") + CUT_NOTE
+
+
+def _texts(headers: Sequence[str], numbers: Sequence[str]) -> list[int]:
+    """The columns that are not numbers."""
+    return [index for index, header in enumerate(headers) if header not in numbers]
+
+
+def _baseline_row(case: str, entry: Entry) -> list[str]:
+    noise = max((statistic.noise_decades for statistic in entry.measured.statistics.values()), default=0.0)
+    return [
+        case,
+        str(entry.measured.definition.get("architecture", "")),
+        str(len(entry.measured.seeds)),
+        str(len(entry.measured.statistics)),
+        noise_text(noise),
+        entry.measured.noise_probe,
+        entry.environment.get("torch", ""),
+        "edited by hand" if entry.is_edited else "ok",
+    ]
 
 
 def _decades(value: float) -> str:

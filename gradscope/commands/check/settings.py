@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gradscope.running.defaults import CASE_INPUT_SIZE
 from gradscope.running.options import POSITIVE, WHAT, shared, shared_with_help
 from gradscope.running.setting import Setting, some_of, with_defaults
 
@@ -35,7 +36,7 @@ CASE = with_defaults(
             "Differences up to this many decades are no change; at least 0.01 and ten times the measured noise.",
         ),
         **shared("hidden_size", "num_layers", "input"),
-        **shared_with_help("input_size", "Features of the input: 16, or what the input fixes."),
+        **shared_with_help("input_size", f"Features of the input: {CASE_INPUT_SIZE}, or what the input fixes."),
         **shared("batch", "loss", "seeds", "seed"),
     },
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gradscope.commands.check.statistic import StatisticName
+from gradscope.errors import CHANGED, DONE, NOT_COMPARED, SOME_FAILED
 
 Outcome = Literal["ok", "changed", "incomparable", "missing", "failed", "noisy"]
 Kind = Literal["", "vanishing more", "exploding more", "shifted"]
@@ -15,7 +16,6 @@ Cause = Literal["", "initialisation", "dynamics"]
 Tier = Literal["tight", "robust"]
 
 OUTCOMES: tuple[Outcome, ...] = ("failed", "changed", "incomparable", "missing", "noisy", "ok")  # worst news first
-OK, CHANGED, NOT_COMPARED, FAILED = 0, 1, 3, 4
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,12 @@ def exit_code(verdicts: Sequence[CaseVerdict]) -> int:
     """
     found = {verdict.outcome for verdict in verdicts}
     if "failed" in found:
-        return FAILED
+        return SOME_FAILED
     if "changed" in found:
         return CHANGED
     if found & {"incomparable", "missing"} or not any(verdict.was_compared for verdict in verdicts):
         return NOT_COMPARED
-    return OK
+    return DONE
 
 
 def counts(verdicts: Sequence[CaseVerdict]) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from gradscope.commands.compare.columns import SUMMARY_COLUMNS
 from gradscope.commands.compare.options import CompareConfiguration
+from gradscope.contract.component import components_to_ask_for
 from gradscope.contract.model import Model
 from gradscope.errors import UnknownName
 from gradscope.measurements.diagnose import diagnosis_of
@@ -82,8 +83,8 @@ def plan_of(configuration: CompareConfiguration) -> Plan:
     """One cell for each architecture and seed; see :func:`~gradscope.running.plan.plan_cells`."""
 
     def check(cell: GradientCell, model: Model) -> list[str]:
-        if cell.component and cell.component not in components_of(model):
-            raise UnknownName(f"component of {cell.label}", cell.component, components_of(model))
+        if cell.component and cell.component not in components_to_ask_for(model):
+            raise UnknownName(f"component of {cell.label}", cell.component, components_to_ask_for(model))
         return []
 
     return plan_cells(
@@ -98,8 +99,3 @@ def plan_of(configuration: CompareConfiguration) -> Plan:
         ),
         check,
     )
-
-
-def components_of(model: Model) -> tuple[str, ...]:
-    """Every component that can be asked for: the model's own, the input, and the whole state where there is one."""
-    return (*dict.fromkeys((*model.components, "x")), *(["<state>"] if model.state_size else []))

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from gradscope.commands import MEASURING
-from gradscope.errors import UnknownName, UsageError
+from gradscope.errors import DONE, UnknownName, UsageError
 from gradscope.homes import load
 from gradscope.running.command import MeasuringCommand
 from gradscope.running.command_line import run_command
+from gradscope.running.grammar import listed
 from gradscope.running.setting import settings_of_table, toml_document
 
 DEFAULT_COMMAND = "compare"
+_NAMED = listed([f"'{name}'" for name in MEASURING], "or")
 
 
 def register_run(app: typer.Typer) -> None:
@@ -30,9 +32,7 @@ def register_plot(app: typer.Typer) -> None:
 def run(
     file: Annotated[
         Path,
-        typer.Argument(
-            help="A TOML file: command = 'compare', 'spectrum' or 'sensitivity', and the command's options as keys."
-        ),
+        typer.Argument(help=f"A TOML file: command = {_NAMED}, and the command's options as keys."),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Write files here.", metavar="DIR")] = None,
     format_: Annotated[str | None, typer.Option("--format", help="As in the command.", metavar="FORMAT")] = None,
@@ -77,4 +77,4 @@ def plot(folder: Annotated[Path, typer.Argument(help="A folder that a command's 
     pictures = command.pictures_of(tables)
     write_pictures(folder, pictures)
     typer.echo(f"Drew {', '.join(str(folder / f'{name}.png') for name in pictures)}, and the same as .svg.", err=True)
-    return 0
+    return DONE

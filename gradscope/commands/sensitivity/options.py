@@ -11,7 +11,7 @@ from gradscope.errors import UsageError
 from gradscope.running import values
 from gradscope.running.configuration import RunConfiguration
 from gradscope.running.options import COUNT, FLAG, WHAT, shared, shared_with_help
-from gradscope.running.setting import Setting, one_of, plain, some_of, with_defaults
+from gradscope.running.setting import Setting, one_of, some_of, with_defaults, without_folder
 
 PARAMETRIZATIONS = ("direct", "exp-exp", "sigmoid", "softplus", "tanh", "log-delta", "polar")
 NORMALIZATIONS = ("none", "sqrt", "exact", "coupled")
@@ -33,13 +33,14 @@ OPTIONS = with_defaults(
             "Moduli of λ: 0.9,0.99; 0.9..0.9999 is five values log-spaced in 1 − λ; 0.9..0.9999:7 seven.",
         ),
         "length": Setting(
-            plain(values.count_or_auto),
+            without_folder(values.count_or_auto),
             "T|auto",
             WHAT,
-            "Steps; auto takes 10/(1 − λ), up to 100,000 for the scalar law and 10,000 for architectures.",
+            f"Steps; auto takes {TIME_CONSTANTS}/(1 − λ), up to {LONGEST_SCALAR:,} for the scalar law and "
+            f"{LONGEST_MODEL:,} for architectures.",
         ),
         "samples": Setting(
-            plain(lambda shown, value: values.whole_number(shown, value, minimum=2)),
+            without_folder(lambda shown, value: values.whole_number(shown, value, minimum=2)),
             "N",
             WHAT,
             "Sequences of the scalar law.",
@@ -66,7 +67,7 @@ OPTIONS = with_defaults(
             "Also the curvature of linear students at their teacher, and the learning rates that Adam ends up with "
             "there.",
         ),
-        "teacher": Setting(plain(values.fraction), "λ*", WHAT, "The teacher of --landscape and --hessian."),
+        "teacher": Setting(without_folder(values.fraction), "λ*", WHAT, "The teacher of --landscape and --hessian."),
         "depth": Setting(
             COUNT,
             "N",

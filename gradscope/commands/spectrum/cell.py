@@ -11,7 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from gradscope.commands.spectrum.columns import NO_RECURRENT_STATE, TABLES, TEMPORAL_REACH
-from gradscope.commands.spectrum.options import SpectrumConfiguration
+from gradscope.commands.spectrum.options import ALL_LAGS, SpectrumConfiguration
 from gradscope.contract.combinators import Stack
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.matrix_state import MatrixStateRecurrence
@@ -21,13 +21,12 @@ from gradscope.errors import UsageError
 from gradscope.measurements.conditions import linearized
 from gradscope.measurements.jacobian_products import products_of
 from gradscope.measurements.jacobian_spectrum import JacobianSpectrum, SpectrumTable, spectrum_of
-from gradscope.measurements.lyapunov_exponents import LyapunovExponents, error_of_mean, exponents_of
+from gradscope.measurements.lyapunov_exponents import LyapunovExponents, error_of_mean, exponents_of, growth_per_step
 from gradscope.measurements.stability import stability
 from gradscope.measurements.temporal_jacobian import TemporalJacobian, temporal_jacobian
 from gradscope.running.cell import FAILED, SUMMARY, UNKNOWN_VERDICT, CellResult, ModelCell
 from gradscope.running.plan import Plan, check_memory, plan_cells
 
-ALL_LAGS = 2000  # products of longer sequences are written at so many log-spaced lags unless every step is asked for
 MATRICES = 6  # dense Jacobians that are at hand at a time: the step's, its product, the inverse, and their copies
 
 
@@ -177,8 +176,8 @@ def _summary_row(cell: SpectrumCell, spectrum: JacobianSpectrum, exponents: Lyap
         "state_size": spectrum.state_size,
         "spectral_radius": _median(spectrum.spectral_radius),
         "largest_singular_value": _median(spectrum.largest_singular_value),
-        "exp_lyapunov_max": math.exp(min(exponent, 700.0)),
-        "exp_lyapunov_median": math.exp(min(middle, 700.0)) if exponents.is_complete else math.nan,
+        "exp_lyapunov_max": growth_per_step(exponent),
+        "exp_lyapunov_median": growth_per_step(middle) if exponents.is_complete else math.nan,
         **dict.fromkeys(TEMPORAL_REACH, math.nan),
         "near_unit_share": _median(spectrum.near_unit_share),
         "longest_time_constant": _median(spectrum.longest_time_constant),

@@ -8,7 +8,9 @@ from gradscope.commands.spectrum.steps import StepChoice, parse_steps
 from gradscope.running import values
 from gradscope.running.configuration import RunConfiguration
 from gradscope.running.options import COUNT, FLAG, WHAT, shared, shared_with_help
-from gradscope.running.setting import Setting, plain, with_defaults
+from gradscope.running.setting import Setting, with_defaults, without_folder
+
+ALL_LAGS = 2000  # products of longer sequences are written at so many log-spaced lags unless every step is asked for
 
 OPTIONS = with_defaults(
     "spectrum",
@@ -22,10 +24,10 @@ OPTIONS = with_defaults(
             "At which steps J_t is decomposed: 10,50,200; every:20; last.",
         ),
         "lyapunov": Setting(
-            plain(values.count_or_all), "K|all", WHAT, "How many leading Lyapunov exponents of each layer."
+            without_folder(values.count_or_all), "K|all", WHAT, "How many leading Lyapunov exponents of each layer."
         ),
         "warm_up": Setting(
-            plain(lambda shown, value: values.whole_number(shown, value, minimum=0)),
+            without_folder(lambda shown, value: values.whole_number(shown, value, minimum=0)),
             "W",
             WHAT,
             "Steps before the exponents are measured; a period that does not fit makes it longer.",
@@ -40,7 +42,7 @@ OPTIONS = with_defaults(
         ),
         **shared("hidden_size", "num_layers", "match", "checkpoint", "input", "data", "input_size", "batch"),
         **shared("seeds", "seed", "device", "dtype", "threads", "max_memory", "format", "out"),
-        **shared_with_help("every_step", "Products at every lag of sequences above 2000 steps."),
+        **shared_with_help("every_step", f"Products at every lag of sequences above {ALL_LAGS} steps."),
         **shared("resume", "quiet"),
     },
 )

@@ -1,0 +1,1 @@
+"""Measurements of what gradscope costs and finds, and what they measure."""
