@@ -1,6 +1,7 @@
 """A module of torch is measured as it is: its own parameters, its own gradients, and no trace of it afterwards."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -630,14 +631,17 @@ def test_buffers_that_a_cell_replaces_or_makes_are_put_back(measure):
     assert set(module._buffers) == {"calls", "nothing"}
 
 
-def test_the_temporal_jacobian_of_a_sequence_module_goes_on_where_float32_ends():
-    gru = nn.GRU(INPUT, HIDDEN, batch_first=True)
-    x = x_of(length=400).float()
-    known, mine = (gradscope.temporal_jacobian(module, x).log10_frobenius_norm for module in (gru, nn.Sequential(gru)))
-    assert known[:, -1].max() < -46  # below float32's smallest number
-    reached = known > -60
-    assert (mine - known)[reached].abs().max() < 0.05
-    assert (mine - known)[known > -30].abs().max() < DECADES[torch.float32]
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_sequence_module_is_followed_far_below_its_dtype(dtype):
+    gru = made(lambda: nn.GRU(INPUT, HIDDEN, batch_first=True)).to(dtype)
+    x = x_of(length=400 if dtype == torch.float32 else 4000).to(dtype)
+    for norms in (
+        lambda module: gradscope.temporal_jacobian(module, x).log10_frobenius_norm,
+        lambda module: gradscope.gradient_norms(module, x, weight_gradients=False).log10_norm["x"],
+    ):
+        known, mine = norms(gru), norms(nn.Sequential(gru))
+        assert known.min() < 1.5 * math.log10(torch.finfo(dtype).smallest_normal)
+        assert (mine - known).abs().max() < DECADES[dtype]
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def scaled_gradients(model: SequenceModel, y: Tensor, nodes: dict[str, Tensor], 
                 "all that it is made from is frozen."
             )
     plain = _backward(y, nodes, y_bar)
-    found = {name: Scaled.of(value, 2).normalized() for name, value in plain.items()}
+    found = {name: Scaled.of(value, 2) for name, value in plain.items()}
     if not any(_has_underflow(value) for value in plain.values()):
         return found
     bits = AMPLIFICATION_BITS[y_bar.dtype]
@@ -94,9 +94,11 @@ def _backward(y: Tensor, nodes: dict[str, Tensor], y_bar: Tensor) -> dict[str, T
 
 
 def _comfortable(dtype: torch.dtype) -> float:
-    """log10 of the size below which entries of a vector begin to lose digits."""
-    info = torch.finfo(dtype)
-    return math.log10(info.smallest_normal) - 2 * math.log10(info.eps)
+    """log10 of the size below which a vector's entries, or their squares in a float64 norm, begin to lose digits."""
+    entries, squares = (
+        math.log10(info.smallest_normal) - 2 * math.log10(info.eps) for info in map(torch.finfo, (dtype, torch.float64))
+    )
+    return max(entries, squares / 2)
 
 
 def _has_underflow(value: Tensor) -> bool:
