@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # the same homes as in _HOMES
     from gradscope.contract.sequence import SequenceModel as SequenceModel
     from gradscope.contract.state import Block as Block
     from gradscope.contract.symmetry import Symmetry as Symmetry
-    from gradscope.dynamics.linearize import linearize as linearize
     from gradscope.errors import GradscopeError as GradscopeError
     from gradscope.errors import NoRecurrentState as NoRecurrentState
     from gradscope.errors import UnknownName as UnknownName
@@ -36,6 +35,7 @@ if TYPE_CHECKING:  # the same homes as in _HOMES
     from gradscope.experiments.depth import signal_propagation as signal_propagation
     from gradscope.experiments.teacher_student import teacher_student_hessian as teacher_student_hessian
     from gradscope.inputs.make import make_inputs as make_inputs
+    from gradscope.measurements.conditions import linearize as linearize
     from gradscope.measurements.diagnose import Diagnosis as Diagnosis
     from gradscope.measurements.diagnose import diagnose as diagnose
     from gradscope.measurements.gradient_norms import gradient_norms as gradient_norms
@@ -89,7 +89,7 @@ _HOMES = {
     "gradient_norms": "gradscope.measurements.gradient_norms",
     "jacobian_products": "gradscope.measurements.jacobian_products",
     "jacobian_spectrum": "gradscope.measurements.jacobian_spectrum",
-    "linearize": "gradscope.dynamics.linearize",
+    "linearize": "gradscope.measurements.conditions",
     "lyapunov_exponents": "gradscope.measurements.lyapunov_exponents",
     "make_inputs": "gradscope.inputs.make",
     "memory_sensitivity": "gradscope.measurements.memory_sensitivity",

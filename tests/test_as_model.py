@@ -567,7 +567,7 @@ def test_parameters_and_arguments_that_autograd_cannot_follow_are_refused():
         (x_of() * 1j, "complex tensor"),
         (nn.utils.rnn.pack_sequence([x_of()[0]]), "PackedSequence"),
     ):
-        for measure in (gradscope.gradient_norms, gradscope.jacobian_spectrum, gradscope.diagnose):
+        for measure in (*MEASUREMENTS.values(), gradscope.diagnose):
             with pytest.raises(gradscope.UsageError, match=f"but a {kind} was given"):
                 measure(nn.LSTM(INPUT, HIDDEN), given)
     with pytest.raises(gradscope.UsageError, match="TorchScript module"):

@@ -9,7 +9,7 @@ import torch
 import gradscope
 from gradscope.commands.sensitivity.scalar_laws import FROM_THE_LIMIT, ScalarCell
 from gradscope.contract.state import as_vector
-from gradscope.dynamics.linearize import linearize
+from gradscope.dynamics.linearize import linearize_model
 from gradscope.measurements.memory_sensitivity import last_values, weight_gradients
 from gradscope.numerics.fits import fit_exponent
 from gradscope.running.definitions import InputDefinition
@@ -72,8 +72,8 @@ def by_differences(model, x):
 
 def by_adjoint(model, x):
     """The same as the measurement has it: one adjoint pass for the unit vector of every entry."""
-    units = last_values(model, linearize(model, x)).shape[1]
-    linearization = linearize(model, x.repeat_interleave(units, dim=0))
+    units = last_values(model, linearize_model(model, x)).shape[1]
+    linearization = linearize_model(model, x.repeat_interleave(units, dim=0))
     eye, no_loss = torch.eye(units, dtype=x.dtype).repeat(len(x), 1), torch.zeros_like(linearization.outputs[-1])
     found = weight_gradients(model, linearization, eye, no_loss)
     gradients = {name: value.at(torch.zeros_like(value.exponent))[0] for name, value in found.items()}

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gradscope.contract.chain import ChainRecurrence
 from gradscope.contract.combinators import Parallel, Stack
@@ -37,7 +37,6 @@ from gradscope.dynamics.tangent import tangents
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.errors import NoRecurrentState
 from gradscope.numerics.scaled import Scaled, add
-from gradscope.own.as_model import measurable
 
 SEGMENT_NUMBERS = 1 << 17  # numbers of state in one segment of the reverse pass
 SEGMENT_STEPS = (32, 1024)  # its smallest and largest number of steps
@@ -291,7 +290,7 @@ class _ParallelWalk:
 
 
 def linearize_time_major(model: Model, x: Tensor, *, accelerated: bool = True) -> Linearization:
-    """:func:`linearize` for inputs ``(length, batch, input_size)``."""
+    """:func:`linearize_model` for inputs ``(length, batch, input_size)``."""
     if isinstance(model, Stack):
         return StackLinearization(model, x, accelerated=accelerated)
     if isinstance(model, Parallel):
@@ -304,27 +303,10 @@ def linearize_time_major(model: Model, x: Tensor, *, accelerated: bool = True) -
     )
 
 
-def linearize(model: nn.Module, x: Tensor, *, accelerated: bool = True) -> Linearization:
-    """Runs a recurrent model along an input and linearises it there.
-
-    Args:
-        model: A recurrent model, or a module that is one for :func:`gradscope.as_model`.
-        x: ``(batch, length, input_size)``, in the model's dtype and on its device.
-        accelerated: False differentiates every recurrence by autograd replay, the definition that the faster shapes
-            are tested against.
-
-    Returns:
-        The linearization; every measurement is a function of it.
-
-    Raises:
-        NoRecurrentState: The model has none (a transformer, a sequence module).
-        UsageError: A module that is no model.
-
-    Cost:
-        One forward pass; states are kept up to 192 MiB and checkpointed beyond.
-    """
+def linearize_model(model: Model, x: Tensor, *, accelerated: bool = True) -> Linearization:
+    """:func:`gradscope.linearize` for a model and inputs ``(batch, length, input_size)`` that are known to fit it."""
     with torch.no_grad():
-        return linearize_time_major(measurable(model, x), x.transpose(0, 1).contiguous(), accelerated=accelerated)
+        return linearize_time_major(model, x.transpose(0, 1).contiguous(), accelerated=accelerated)
 
 
 def segment_steps(linearization: Linearization) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gradscope.contract.model import Model
 from gradscope.contract.probe import check_modes, unchanged
-from gradscope.dynamics.linearize import Linearization, linearize
+from gradscope.dynamics.linearize import Linearization, linearize_model
 from gradscope.errors import Unmeasurable, UsageError
 from gradscope.own.as_model import measurable
 
@@ -113,17 +113,28 @@ def model_and_input(module: nn.Module, x: Tensor) -> tuple[Model, Tensor]:
     return model, as_model_input(model, x)
 
 
-def linearized(module: nn.Module, x: Tensor) -> Linearization:
-    """A recurrent model, or a module that is one, linearised along inputs that are checked first.
+@measurement
+def linearize(model: nn.Module, x: Tensor, *, accelerated: bool = True) -> Linearization:
+    """Runs a recurrent model along an input and linearises it there.
+
+    Args:
+        model: A recurrent model, or a module that is one for :func:`gradscope.as_model`.
+        x: Inputs, ``(batch, length, input_size)``.
+        accelerated: False differentiates every recurrence by autograd replay, the definition that the faster shapes
+            are tested against.
+
+    Returns:
+        The linearization; every measurement is a function of it.
 
     Raises:
-        UsageError: Inputs that do not fit.
+        NoRecurrentState: The model has none (a transformer, a sequence module).
+        UsageError: Inputs that do not fit, or a module that is no model.
         Unmeasurable: Dropout or batch norm in training mode, or half precision.
-        NoRecurrentState: The model has no recurrent state.
+
+    Cost:
+        One forward pass; states are kept up to 192 MiB and checkpointed beyond.
     """
-    model, x = model_and_input(module, x)
-    with full_precision():
-        return linearize(model, x)
+    return linearize_model(*model_and_input(model, x), accelerated=accelerated)
 
 
 def overflow_step(linearization: Linearization) -> int | None:

@@ -12,7 +12,7 @@ from gradscope.contract.model import Model
 from gradscope.contract.probe import PROBE_STEPS, check_answers
 from gradscope.contract.sequence import SequenceModel
 from gradscope.dynamics.cotangents import Pulled, Wants
-from gradscope.dynamics.linearize import adjoint_segments, linearize
+from gradscope.dynamics.linearize import adjoint_segments, linearize_model
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import UnknownName, UsageError
 from gradscope.measurements.conditions import as_model_input, check_shape, measurement, whole_numbers
@@ -92,7 +92,7 @@ def gradient_norms(
 
 def _recurrent(model: Model, x: Tensor, loss: Loss, seed: int, record: Record, weight_gradients: bool) -> GradientNorms:
     lengths, names = record.lengths, record.norms
-    linearization = linearize(model, x)
+    linearization = linearize_model(model, x)
     cotangents = SegmentCotangents(output_cotangents(loss, linearization.outputs, lengths, seed))
     nodes = frozenset(names) - {INPUT, STATE}
     wants = Wants(nodes, state=STATE in names, inputs=INPUT in names, parameters=weight_gradients)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gradscope.dynamics.linearize import Linearization
 from gradscope.errors import Unmeasurable, UsageError
-from gradscope.measurements.conditions import full_precision, linearized, measurement, overflow_step, whole_numbers
+from gradscope.measurements.conditions import full_precision, linearize, measurement, overflow_step, whole_numbers
 from gradscope.measurements.description import Described, Description, counted, middle, number, overflowed, shape
 from gradscope.measurements.lags import LAGS_SHOWN, sampled_lags
 from gradscope.measurements.tidy import tidy
@@ -129,7 +129,7 @@ def jacobian_products(model: nn.Module, x: Tensor, lags: Sequence[int] | None = 
         >>> round(float(products.log10_smallest_singular_value[0, 999]), 2)  # 1000 log10(1/2)
         -301.03
     """
-    linearization = linearized(model, x)
+    linearization = linearize(model, x)
     return products_of(linearization, checked_lags(lags, linearization.length))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gradscope.dynamics.linearize import Linearization
 from gradscope.dynamics.state_jacobians import StateJacobians
 from gradscope.errors import UnknownName, UsageError
-from gradscope.measurements.conditions import full_precision, linearized, measurement, overflow_step, whole_numbers
+from gradscope.measurements.conditions import full_precision, linearize, measurement, overflow_step, whole_numbers
 from gradscope.measurements.description import Described, Description, counted, middle, number, overflowed, percent
 from gradscope.measurements.tidy import stacked, tidy
 from gradscope.numerics.spectrum import Spectrum, union
@@ -297,7 +297,7 @@ def jacobian_spectrum(
         >>> float(gradscope.jacobian_spectrum(model, x, steps=[10]).spectral_radius.round(decimals=6))
         0.5
     """
-    linearization = linearized(model, x)
+    linearization = linearize(model, x)
     if leading is not None:
         (leading,) = whole_numbers(leading, "The number of leading values")
     return spectrum_of(linearization, checked_steps(steps, x.shape[1]), leading)

@@ -14,7 +14,7 @@ from gradscope.contract.model import Model
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, as_state, as_vector
 from gradscope.dynamics.cotangents import Cotangents, Wants
-from gradscope.dynamics.linearize import Linearization, adjoint_segments, linearize
+from gradscope.dynamics.linearize import Linearization, adjoint_segments, linearize_model
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import UsageError
 from gradscope.measurements.conditions import measurement, model_and_input, whole_numbers
@@ -132,7 +132,7 @@ def memory_sensitivity(model: nn.Module, x: Tensor, *, probes: int = 4, seed: in
     if probes < 1:
         raise UsageError(f"It takes at least one probe, but {probes} was given.")
     # the sequences of every probe, and once more those of the loss: one trajectory, one adjoint pass
-    linearization = linearize(model, torch.cat([x.repeat_interleave(probes, dim=0), x]))
+    linearization = linearize_model(model, torch.cat([x.repeat_interleave(probes, dim=0), x]))
     last, probing = last_values(model, linearization), probes * len(x)
     probe = torch.zeros_like(last)
     drawn = random_stream("probes", seed).standard_normal((probing, last.shape[1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gradscope.measurements.conditions import linearized, measurement
+from gradscope.measurements.conditions import check_shape, linearize, measurement
 from gradscope.measurements.jacobian_spectrum import checked_steps
 
 
@@ -37,6 +37,7 @@ def state_jacobian(model: nn.Module, x: Tensor, step: int) -> Tensor:
         >>> bool((gradscope.state_jacobian(model, x, step=2)[0] == model.A).all())
         True
     """
-    (step,) = checked_steps([step], x.shape[1] if x.dim() == 3 else step)
-    parts = [part.matrix(step) for part in linearized(model, x[:, :step]).coupled]
+    check_shape(x)
+    (step,) = checked_steps([step], x.shape[1])
+    parts = [part.matrix(step) for part in linearize(model, x[:, :step]).coupled]
     return torch.stack([torch.block_diag(*blocks) for blocks in zip(*parts, strict=True)])

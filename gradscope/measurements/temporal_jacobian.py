@@ -14,7 +14,7 @@ from gradscope.contract.model import Model
 from gradscope.contract.probe import PROBE_STEPS, check_answers
 from gradscope.contract.sequence import SequenceModel
 from gradscope.dynamics.cotangents import Cotangents, Wants
-from gradscope.dynamics.linearize import linearize, segment_steps
+from gradscope.dynamics.linearize import linearize_model, segment_steps
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import Unmeasurable
 from gradscope.measurements.conditions import measurement, model_and_input
@@ -128,7 +128,7 @@ def temporal_jacobian(model: nn.Module, x: Tensor) -> TemporalJacobian:
 
 def _of_recurrent(model: Model, x: Tensor) -> Scaled:
     """Unit vectors of y_T are pulled back together, as if they were lengths; rows ``(length, batch, output_size)``."""
-    linearization = linearize(model, x)
+    linearization = linearize_model(model, x)
     length, rows = linearization.length, model.output_size
     size = max(SMALLEST_SEGMENT, segment_steps(linearization) // rows)
     eye = torch.eye(rows, dtype=x.dtype, device=x.device).unsqueeze(1).expand(-1, len(x), -1)

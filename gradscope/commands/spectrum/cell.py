@@ -18,7 +18,7 @@ from gradscope.contract.matrix_state import MatrixStateRecurrence
 from gradscope.contract.model import Model
 from gradscope.contract.sequence import SequenceModel
 from gradscope.errors import UsageError
-from gradscope.measurements.conditions import linearized
+from gradscope.measurements.conditions import linearize
 from gradscope.measurements.jacobian_products import products_of
 from gradscope.measurements.jacobian_spectrum import JacobianSpectrum, SpectrumTable, spectrum_of
 from gradscope.measurements.lyapunov_exponents import LyapunovExponents, error_of_mean, exponents_of, growth_per_step
@@ -138,7 +138,7 @@ def _measured(cell: SpectrumCell, model: Model) -> CellResult:
             "Jacobian ∂y_T/∂x_t, which was measured instead."
         )
         return CellResult(tables | {SUMMARY: pd.DataFrame([row])}, (*notes, note))
-    linearization = linearized(model, x)
+    linearization = linearize(model, x)
     spectrum = spectrum_of(linearization, cell.steps, cell.leading or None)
     exponents = exponents_of(linearization, cell.exponents or None, cell.warm_up)
     for name in get_args(SpectrumTable):
