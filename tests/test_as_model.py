@@ -2,6 +2,8 @@
 
 import copy
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -334,7 +336,8 @@ def test_a_module_is_left_as_it_was(make, measure):
     first, *rest = module.parameters()
     first.requires_grad_(False)
     rest[0].grad = torch.ones_like(rest[0])
-    handle = module.register_forward_hook(lambda *_: None)
+    hooked = module if not isinstance(module, nn.RNNBase) else nn.Identity()  # with one it is another module
+    handle = hooked.register_forward_hook(lambda *_: None)
 
     def seen():
         return {
@@ -357,7 +360,7 @@ def test_a_module_is_left_as_it_was(make, measure):
     except gradscope.NoRecurrentState:
         assert make in SEQUENCES.values()
     after = seen()
-    assert list(before["hooks"][0]) == [handle.id]
+    assert list(hooked._forward_hooks) == [handle.id]
     for key, value in before.items():
         if key != "versions" or versions_count:
             torch.testing.assert_close(after[key], value, rtol=0, atol=0) if key in ("state", "grad") else None
@@ -503,6 +506,10 @@ def of_inputs(module):
     module.register_forward_pre_hook(lambda module, given: (3 * given[0],))
 
 
+def clamped(module):
+    module.register_forward_pre_hook(lambda module, given: (given[0].clamp(-2, 2), *given[1:]))
+
+
 def replaced(module):
     inner = module.forward
     module.forward = lambda x: (inner(x)[0] ** 2, None)
@@ -513,22 +520,24 @@ def backward(module):
 
 
 @pytest.mark.filterwarnings("ignore:Full backward hook is firing")
-@pytest.mark.parametrize("change", [hundredfold, of_inputs, replaced, backward])
+@pytest.mark.parametrize("change", [hundredfold, of_inputs, clamped, replaced, backward])
 def test_hooks_and_a_forward_pass_of_ones_own_are_measured_and_not_passed_over(change):
-    module, x = made(lambda: nn.LSTM(INPUT, HIDDEN)), x_of()
+    module, x = made(lambda: nn.LSTM(INPUT, HIDDEN)), 3 * x_of()
     change(module)
     leaf = x.clone().requires_grad_()
     (grad,) = torch.autograd.grad(loss(outputs_of(module, leaf)).sum(), leaf)
     assert_decades(gradscope.gradient_norms(module, x, loss=loss).log10_norm["x"][0], grad.norm(dim=-1))
 
 
-def test_a_hook_that_only_looks_on_and_a_subclass_without_a_forward_pass_are_recurrences():
+def test_a_hook_hides_the_states_and_a_subclass_does_not():
     class Named(nn.LSTM):
         pass
 
-    module, seen = made(lambda: nn.LSTM(INPUT, HIDDEN)), []
-    module.register_forward_hook(lambda *_: seen.append(1))
-    assert gradscope.as_model(module).components == gradscope.as_model(Named(INPUT, HIDDEN)).components == ("h", "c")
+    assert gradscope.as_model(Named(INPUT, HIDDEN)).components == ("h", "c")
+    module = made(lambda: nn.LSTM(INPUT, HIDDEN))
+    module.register_forward_hook(lambda *_: None)
+    with pytest.raises(gradscope.NoRecurrentState, match=r"^LSTM \(with hooks, or weights or a forward pass"):
+        gradscope.jacobian_spectrum(module, x_of())
 
 
 # a linearization is measured later
@@ -610,25 +619,93 @@ def test_outputs_that_are_not_finite_are_a_status():
 
 
 class Counting(nn.Module):
+    """Changes its buffers in every way that there is."""
+
     def __init__(self):
         super().__init__()
         self.input_size, self.hidden_size = INPUT, INPUT
         self.inside = nn.RNNCell(INPUT, INPUT)
         self.register_buffer("calls", torch.zeros(()))
-        self.register_buffer("nothing", None)
+        self.register_buffer("tied", self.calls)
+        self.register_buffer("mask", None)
+        self.register_buffer("removed", torch.ones(2))
+        self.register_buffer("unknown", torch.full((2,), torch.nan))
 
     def forward(self, x, h):
         self.calls = self.calls + 1
-        self.register_buffer("mask", torch.ones(INPUT))
-        return self.inside(x, h)
+        self.tied = self.tied * 3
+        self.mask = torch.ones(INPUT)
+        self.register_buffer("made", torch.ones(INPUT))
+        self.removed = None
+        del self.removed
+        self.removed = torch.zeros(3)
+        if not hasattr(self, "later"):
+            self.later = nn.Module()
+            self.later.register_buffer("table", torch.ones(INPUT))
+        return self.inside(x, h) * self.later.table
 
 
 @pytest.mark.parametrize("measure", AT_ONCE.values(), ids=AT_ONCE)
-def test_buffers_that_a_cell_replaces_or_makes_are_put_back(measure):
+def test_buffers_that_a_cell_changes_replaces_or_makes_are_put_back(measure):
     module = made(Counting)
+    before, tensors = copy.deepcopy(dict(module._buffers)), dict(module._buffers)
     measure(module, x_of())
-    assert module.calls == 0
-    assert set(module._buffers) == {"calls", "nothing"}
+    measure(module, x_of())
+    assert list(module._buffers) == list(before)
+    assert all(module._buffers[name] is tensors[name] for name in before)
+    assert "removed" not in vars(module)
+    assert list(module.state_dict())[:5] == ["calls", "tied", "removed", "unknown", "inside.weight_ih"]
+    for name, value in before.items():
+        torch.testing.assert_close(module._buffers[name], value, rtol=0, atol=0, equal_nan=True)
+
+
+class Grown(nn.Linear):
+    def __init__(self):
+        super().__init__(INPUT, HIDDEN)
+        self.register_buffer("seen", torch.ones(2), persistent=False)
+
+    def forward(self, x):
+        self.seen.resize_(5).fill_(2)
+        return super().forward(x)
+
+
+def test_a_buffer_that_grows_in_place_is_put_back():
+    module = made(Grown)
+    for measure in (gradscope.gradient_norms, gradscope.temporal_jacobian):
+        measure(module, x_of())
+        assert module.seen.tolist() == [1, 1]
+    assert "seen" not in module.state_dict()
+
+
+def test_the_precision_of_products_is_put_back_however_it_was_set():
+    script = (
+        "import torch, gradscope; from torch import nn; {}; before = torch.backends.cuda.matmul.fp32_precision; "
+        "gradscope.gradient_norms(nn.LSTM(3, 4), torch.randn(2, 5, 3)); "
+        "assert torch.backends.cuda.matmul.fp32_precision == before; {}"
+    )
+    for given, after in (
+        ("torch.set_float32_matmul_precision('medium')", "assert torch.get_float32_matmul_precision() == 'medium'"),
+        ("torch.backends.cuda.matmul.allow_tf32 = True", "assert torch.backends.cuda.matmul.allow_tf32"),
+        ("torch.backends.cuda.matmul.fp32_precision = 'tf32'", ""),
+        ("torch.backends.cudnn.conv.fp32_precision = 'ieee'", ""),
+    ):
+        done = subprocess.run([sys.executable, "-W", "ignore", "-c", script.format(given, after)], capture_output=True)
+        assert not done.returncode, (given, done.stderr)
+
+
+def test_weight_gradients_whose_squares_are_too_small_have_a_norm():
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.map = nn.Linear(INPUT, HIDDEN, bias=False)
+
+        def forward(self, x):
+            return self.map(x * 1e-170)
+
+    module = made(Small)
+    small = gradscope.gradient_norms(module, x_of(), loss="last-probe").log10_weight_gradient_norm["module.map.weight"]
+    plain = gradscope.gradient_norms(module, 1e170 * x_of(), loss="last-probe").log10_weight_gradient_norm
+    assert (small + 170 - plain["module.map.weight"]).abs().max() < TOLERANCE
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -654,7 +731,8 @@ def test_a_sequence_module_is_followed_far_below_its_dtype(dtype):
         (gradscope.jacobian_spectrum, "leading", 1.5),
         (gradscope.lyapunov_exponents, "count", 1.5),
         (gradscope.lyapunov_exponents, "warm_up", 1.5),
-        *((gradscope.memory_sensitivity, "probes", given) for given in (0, -1, 1.5)),
+        *((gradscope.memory_sensitivity, "probes", given) for given in (0, -1, 1.5, [1, 2])),
+        (gradscope.lyapunov_exponents, "warm_up", [1, 2]),
         (gradscope.gradient_norms, "components", []),
     ],
 )
@@ -666,6 +744,7 @@ def test_arguments_that_are_no_whole_numbers_are_refused(measure, argument, give
 def test_whole_numbers_of_any_kind_are_taken():
     module, x = made(lambda: nn.LSTM(INPUT, HIDDEN)), x_of()
     assert gradscope.gradient_norms(module, x, lengths=5).lengths == (5,)
+    assert gradscope.gradient_norms(module, x, lengths=np.array(5)).lengths == (5,)
     assert gradscope.gradient_norms(module, x, lengths=torch.tensor([2, 5])).lengths == (2, 5)
     for step in (5, torch.tensor(5), np.int64(5), [5], (5,)):
         assert gradscope.jacobian_spectrum(module, x, steps=step).steps == (5,)

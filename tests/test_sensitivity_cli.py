@@ -130,6 +130,13 @@ def test_landscape(tmp_path: Path) -> None:
     assert (tmp_path / "landscape.png").is_file()
 
 
+def test_a_landscape_of_what_has_none_leaves_the_other_files(tmp_path: Path) -> None:
+    arguments = [*SHORT, "--landscape", "--teacher", "0.99", "--parametrization", "polar", "--quiet"]
+    assert run([*arguments, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "summary.csv").is_file()
+    assert not (tmp_path / "landscape.csv").exists()
+
+
 def test_a_horizon_that_is_too_short_is_said(capsys: Captured) -> None:
     assert run([*SMALL, "--lambda", "0.9,0.99", "--arch", "gru", "--length", "50"]) == 0
     said = capsys.readouterr()

@@ -54,17 +54,17 @@ def check_answers(model: Model, x: Tensor) -> None:
         again = model(x)
         alone = torch.cat([model(x[:1]), model(x[1:2])])
         later = model(changed)
-    if not same_answers(y, again):
+    if not _same(y, again):
         raise Unmeasurable(
             "The model gives two answers to the same input (dropout or another draw inside); call model.eval() first."
         )
-    if not same_answers(y[:2], alone):
+    if not _same(y[:2], alone):
         raise Unmeasurable(
             "A sample's answer depends on the rest of the batch: batch norm in training mode does that (call "
             "model.eval() first), and so does a module that takes (length, batch, features) (build it with "
             "batch_first=True)."
         )
-    if not same_answers(y[:, :-1], later[:, :-1]):
+    if not _same(y[:, :-1], later[:, :-1]):
         raise Unmeasurable(
             "The model is not causal: its last input changes earlier outputs, so a gradient has no direction in time; "
             "mask the future or use one direction only."
@@ -77,8 +77,7 @@ def _another(x: Tensor) -> Tensor:
     return torch.arange(1, features + 1, dtype=x.dtype, device=x.device) / features - x
 
 
-def same_answers(first: Tensor, second: Tensor) -> bool:
-    """Whether two answers of a model are the same but for rounding."""
+def _same(first: Tensor, second: Tensor) -> bool:
     if first.shape != second.shape:
         return False
     tolerance = TOLERANCE.get(first.dtype, 1e-4)
@@ -94,23 +93,27 @@ def unchanged(module: nn.Module) -> Iterator[None]:
     Args:
         module: What runs inside, any number of times.
     """
-    kept = [
-        (inner, name, buffer, buffer.detach().clone())
-        for inner in module.modules()
-        for name, buffer in inner.named_buffers(recurse=False)
-    ]
-    known = {inner: set(inner._buffers.keys()) for inner in module.modules()}
+    inner = [each for each in module.modules() if not isinstance(each, torch.jit.ScriptModule)]
+    registered = [(each, dict(each._buffers), set(each._non_persistent_buffers_set)) for each in inner]
+    tensors = {id(b): b for _, buffers, _ in registered for b in buffers.values() if b is not None and _is_plain(b)}
+    kept = [(buffer, buffer.detach().clone()) for buffer in tensors.values()]
     devices = {p.device for p in module.parameters() if p.device.type == "cuda"}
     with torch.random.fork_rng(devices=list(devices)):
         try:
             yield
         finally:
-            for inner in module.modules():
-                for name in set(inner._buffers.keys()) - known.get(inner, set()):
-                    delattr(inner, name)
-            with torch.no_grad():
-                for inner, name, buffer, value in kept:
-                    if not torch.equal(buffer, value):
-                        buffer.copy_(value)
-                    if getattr(inner, name, None) is not buffer:
-                        setattr(inner, name, buffer)
+            for each, buffers, not_persistent in registered:
+                for name in buffers.keys() & vars(each).keys():
+                    del vars(each)[name]
+                each._buffers.clear()
+                each._buffers.update(buffers)
+                each._non_persistent_buffers_set = not_persistent
+            for buffer, value in kept:
+                with torch.inference_mode(buffer.is_inference()), torch.no_grad():
+                    if buffer.shape != value.shape or not bool(((buffer == value) | (value != value)).all()):
+                        buffer.resize_(value.shape).copy_(value)
+
+
+def _is_plain(buffer: Tensor) -> bool:
+    """Whether a buffer has numbers that can be copied."""
+    return buffer.layout is torch.strided and not buffer.is_meta and not nn.parameter.is_lazy(buffer)

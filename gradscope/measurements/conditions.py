@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -22,9 +22,9 @@ _Result = TypeVar("_Result")
 
 
 def measurement(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """A function whose first argument is a module: it runs in full precision, and leaves the module as it was.
+    """A function whose first argument is a module: it runs in full precision, and puts back what it changes.
 
-    That is: its buffers, and torch's random generators.
+    That is: the module's buffers, and torch's random generators.
     """
 
     @wraps(function)
@@ -58,11 +58,21 @@ def whole_numbers(given: object, what: str) -> tuple[int, ...]:
     """One number or several, as a tuple; raises :class:`UsageError` for anything but whole numbers."""
     each: Any = given
     try:
-        if isinstance(given, Iterable) and not (isinstance(given, Tensor) and given.dim() == 0):
-            return tuple(operator.index(number) for number in each)
         return (operator.index(each),)
     except TypeError:
+        pass
+    try:
+        return tuple(operator.index(number) for number in each)
+    except TypeError:
         raise UsageError(f"{what} should be whole numbers, but {given!r} was given.") from None
+
+
+def whole_number(given: object, what: str) -> int:
+    """Raises :class:`UsageError` for anything but one whole number."""
+    numbers = whole_numbers(given, what)
+    if len(numbers) != 1:
+        raise UsageError(f"{what} should be one whole number, but {given!r} was given.")
+    return numbers[0]
 
 
 def _kind_of(x: object) -> str:
@@ -83,11 +93,12 @@ def as_model_input(model: Model, x: Tensor) -> Tensor:
     if x.shape[2] != model.input_size:
         raise UsageError(f"The model reads {model.input_size} features, but the inputs have {x.shape[2]}.")
     like = next(model.parameters(), x if x.is_floating_point() and x.dtype.itemsize > 2 else x.float())
-    if any(parameter.is_inference() for parameter in model.parameters()):
-        raise Unmeasurable(
-            "The model's parameters were made under torch.inference_mode, so nothing can be differentiated with "
-            "respect to them; build the model outside of it."
-        )
+    for what in (*model.parameters(), *model.buffers()):
+        if what.is_inference():
+            raise Unmeasurable(
+                "The model's parameters or buffers were made under torch.inference_mode, where nothing can be "
+                "differentiated; build the model outside of it."
+            )
     dtype = like.dtype.to_real() if like.is_complex() else like.dtype
     if dtype not in (torch.float32, torch.float64):
         raise Unmeasurable(
@@ -145,10 +156,15 @@ def overflow_step(linearization: Linearization) -> int | None:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """No TF32, no autocast and no inference mode, whatever surrounds the measurement."""
-    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    """No TF32, no autocast on CPU or CUDA, and no inference mode, whatever surrounds the measurement.
+
+    The first is a setting of the process: a thread that measures beside this one has it too.
+    """
+    products, exact = _matrix_products()
+    kept = [getattr(product, setting) for product, setting in products]
     try:
+        for product, setting in products:
+            setattr(product, setting, exact)
         with ExitStack() as modes:
             for device in ("cpu", "cuda"):
                 modes.enter_context(torch.autocast(device, enabled=False))
@@ -156,4 +172,14 @@ def full_precision() -> Iterator[None]:
                 modes.enter_context(torch.inference_mode(False))
             yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+        for (product, setting), value in zip(products, kept, strict=True):
+            setattr(product, setting, value)
+
+
+def _matrix_products() -> tuple[list[tuple[Any, str]], str | bool]:
+    """Where torch keeps how exact its products are, and the value for full precision; its older settings before 2.9."""
+    cuda: Any = torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn
+    if not hasattr(cudnn, "rnn"):
+        return [(cuda, "allow_tf32"), (cudnn, "allow_tf32")], False
+    return [(part, "fp32_precision") for part in (cuda, cudnn.conv, cudnn.rnn)], "ieee"

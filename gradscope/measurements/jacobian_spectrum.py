@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from gradscope.dynamics.linearize import Linearization
 from gradscope.dynamics.state_jacobians import StateJacobians
 from gradscope.errors import UnknownName, UsageError
-from gradscope.measurements.conditions import full_precision, linearize, measurement, overflow_step, whole_numbers
+from gradscope.measurements.conditions import (
+    full_precision,
+    linearize,
+    measurement,
+    overflow_step,
+    whole_number,
+    whole_numbers,
+)
 from gradscope.measurements.description import Described, Description, counted, middle, number, overflowed, percent
 from gradscope.measurements.tidy import stacked, tidy
 from gradscope.numerics.spectrum import Spectrum, union
@@ -299,7 +306,7 @@ def jacobian_spectrum(
     """
     linearization = linearize(model, x)
     if leading is not None:
-        (leading,) = whole_numbers(leading, "The number of leading values")
+        leading = whole_number(leading, "The number of leading values")
     return spectrum_of(linearization, checked_steps(steps, x.shape[1]), leading)
 
 

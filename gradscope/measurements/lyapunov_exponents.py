@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gradscope.dynamics.linearize import Linearization
 from gradscope.dynamics.state_jacobians import StateJacobians
 from gradscope.errors import UsageError
-from gradscope.measurements.conditions import full_precision, linearize, measurement, overflow_step, whole_numbers
+from gradscope.measurements.conditions import full_precision, linearize, measurement, overflow_step, whole_number
 from gradscope.measurements.description import Described, Description, counted, number, overflowed
 from gradscope.measurements.tidy import stacked, tidy
 from gradscope.numerics.logarithms import descending_order
@@ -185,9 +185,9 @@ def lyapunov_exponents(
         >>> float(gradscope.lyapunov_exponents(model, x).exponents_nats_per_step[0, 0].exp().round(decimals=6))
         0.5
     """
-    linearization, (warm_up,) = linearize(model, x), whole_numbers(warm_up, "The warm-up")
+    linearization, warm_up = linearize(model, x), whole_number(warm_up, "The warm-up")
     if count is not None:
-        (count,) = whole_numbers(count, "The number of exponents")
+        count = whole_number(count, "The number of exponents")
     return exponents_of(linearization, count, warm_up)
 
 

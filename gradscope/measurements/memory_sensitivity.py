@@ -17,7 +17,7 @@ from gradscope.dynamics.cotangents import Cotangents, Wants
 from gradscope.dynamics.linearize import Linearization, adjoint_segments, linearize_model
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import UsageError
-from gradscope.measurements.conditions import measurement, model_and_input, whole_numbers
+from gradscope.measurements.conditions import measurement, model_and_input, whole_number
 from gradscope.measurements.description import Described, Description, counted, number
 from gradscope.measurements.losses import output_cotangents
 from gradscope.numerics.random_streams import random_stream
@@ -128,7 +128,7 @@ def memory_sensitivity(model: nn.Module, x: Tensor, *, probes: int = 4, seed: in
         ['angle', 'input', 'magnitude']
     """
     model, x = model_and_input(model, x)
-    (probes,) = whole_numbers(probes, "The number of probes")
+    probes = whole_number(probes, "The number of probes")
     if probes < 1:
         raise UsageError(f"It takes at least one probe, but {probes} was given.")
     # the sequences of every probe, and once more those of the loss: one trajectory, one adjoint pass

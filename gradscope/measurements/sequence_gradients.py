@@ -121,4 +121,11 @@ def _weights_of_length(model: SequenceModel, x: Tensor, index: int, loss: Loss, 
             grads = torch.autograd.grad(y, list(parameters.values()), y_bar[sample : sample + 1], allow_unused=True)
         for (name, parameter), grad in zip(parameters.items(), grads, strict=True):
             value = torch.zeros_like(parameter) if grad is None else grad
-            record.weights[name][index, sample] = torch.log10(torch.linalg.vector_norm(value.double())).cpu()
+            record.weights[name][index, sample] = _log10_norm(value).cpu()
+
+
+def _log10_norm(value: Tensor) -> Tensor:
+    found = torch.log10(torch.linalg.vector_norm(value.double()))
+    if found > _comfortable(torch.float64):
+        return found
+    return Scaled.of(value.double().reshape(1, -1), 1).normalized().log10_norm()[0]  # its squares are too small

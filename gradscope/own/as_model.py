@@ -53,6 +53,8 @@ def as_model(
     if model is not None:
         _no_inner_modules(at, name)
         return model
+    if isinstance(module, nn.RNNBase):
+        name += " (with hooks, or weights or a forward pass of its own)"
     size = stated_input_size(module) if input_size is None else input_size
     if size is None:
         raise UsageError(f"{name} has no attribute input_size; say input_size=… of gradscope.as_model.")

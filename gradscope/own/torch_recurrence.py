@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
-import torch
 from torch import nn
 
 from gradscope import homes
@@ -15,10 +13,8 @@ from gradscope.contract.combinators import Stack
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.model import Model
 from gradscope.contract.option import OptionValue, with_options
-from gradscope.contract.probe import check_modes, same_answers, unchanged
+from gradscope.contract.probe import check_modes
 from gradscope.errors import Unmeasurable
-
-PROBE_SHAPE = (2, 7)  # samples and steps of the input by which hooks are seen to change an answer
 
 
 class _Shared(Initializer):
@@ -38,8 +34,8 @@ def torch_recurrence(module: nn.Module) -> Model | None:
     """A recurrence that shares a module's parameters, with their names; None for any other module.
 
     A module whose weights are computed from others (``torch.nn.utils.parametrizations``), or occur in it twice, is
-    another module: its parameters are not those of the equations. So is one with backward hooks, or whose forward
-    hooks change its answer.
+    another module: its parameters are not those of the equations. So is one with hooks, whatever they do, or with a
+    forward pass of its own.
 
     Raises:
         Unmeasurable: Two directions, a projected state, or dropout between the layers in training mode.
@@ -75,26 +71,13 @@ def torch_recurrence(module: nn.Module) -> Model | None:
     model.built_as = with_options(
         catalogue_name, {key: value for key, value in options.items() if value != defaults[key]}
     )
-    return None if _hooks_change(module, model) else model
+    return model
 
 
 def _catalogue_name(module: nn.Module) -> str | None:
     """The architecture whose class of torch, and forward pass, a module has; None for any other module."""
-    if "forward" in vars(module) or type(module).__call__ is not nn.Module.__call__:
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    if any(hooks) or "forward" in vars(module) or type(module).__call__ is not nn.Module.__call__:
         return None
     named = ((name, homes.load(spec.torch_class)) for name, spec in ARCHITECTURES.items() if spec.torch_class)
     return next((name for name, cls in named if isinstance(module, cls) and type(module).forward is cls.forward), None)
-
-
-def _hooks_change(module: nn.RNNBase, model: Model) -> bool:
-    """Whether the module's hooks make another function of it than the equations are."""
-    if module._backward_hooks or module._backward_pre_hooks:
-        return True
-    if not (module._forward_hooks or module._forward_pre_hooks):
-        return False
-    like = next(module.parameters())
-    x = torch.linspace(-1, 1, math.prod(PROBE_SHAPE) * module.input_size, dtype=like.dtype, device=like.device)
-    x = x.reshape(*PROBE_SHAPE, module.input_size)
-    with torch.no_grad(), unchanged(module):
-        answer = module(x if module.batch_first else x.transpose(0, 1))[0]
-        return not same_answers(answer if module.batch_first else answer.transpose(0, 1), model(x))

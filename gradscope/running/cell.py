@@ -42,7 +42,7 @@ class CellResult:
     @property
     def is_measured(self) -> bool:
         """Whether there was no failure, and every row of the summary has numbers, or none to have."""
-        if self.failure or SUMMARY not in self.tables:
+        if self.failure or not len(self.tables.get(SUMMARY, ())):
             return not self.failure
         return not any(str(status).startswith(NOT_MEASURED) for status in self.tables[SUMMARY]["status"])
 

@@ -44,7 +44,7 @@ def frames(results: tuple[CellResult, ...], tables: Columns) -> Frames:
     """The tables of a run: the cells' rows below each other."""
     found: Frames = {}
     for name, columns in tables.items():
-        parts = [result.tables[name] for result in results if name in result.tables]
+        parts = [result.tables[name] for result in results if len(result.tables.get(name, ()))]
         # Lists, for concat's column of numbers and NaN has another type in each version of pandas.
         joined = {column: [value for part in parts for value in part[column].tolist()] for column in columns}
         found[name] = pd.DataFrame(joined, columns=list(columns))
