@@ -24,7 +24,8 @@ def as_model(
         module: One of
 
             - a model of gradscope, which is returned itself;
-            - ``torch.nn.RNN``, ``LSTM`` or ``GRU``, measured at its states, with torch's names of its parameters;
+            - ``torch.nn.RNN``, ``LSTM`` or ``GRU``, measured at its states, with torch's names of its parameters; with
+              hooks, or weights or a forward pass of its own, it is a sequence module;
             - a cell, ``cell(x, h) -> h'`` or ``cell(x, (h, c)) -> (h', c')``, measured at its states;
             - a causal module from ``(batch, length, input_size)`` to ``(batch, length, features)``, or from
               ``inputs_embeds`` as in Hugging Face's transformers, measured at its inputs and at the modules in ``at``.
