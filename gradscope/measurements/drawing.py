@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradscope.numerics.dtypes import LOST_BELOW
+from gradscope.numerics.decades import LOST_BELOW
 
 PER_LEGEND_COLUMN = 18
 BEHIND_TEXT = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}  # curves pass there too

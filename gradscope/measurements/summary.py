@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from gradscope.errors import UnknownName
 from gradscope.measurements.gradient_result import GradientNorms, Status
 from gradscope.numerics.averages import exact_zeros, log10_root_mean_square
-from gradscope.numerics.decades import VANISHED_DECADES
-from gradscope.numerics.dtypes import ABSORBED_BELOW, LOST_BELOW
+from gradscope.numerics.decades import ABSORBED_BELOW, LOST_BELOW, VANISHED_DECADES
 from gradscope.numerics.fits import decades_between, decades_per_step
 
 Array = NDArray[np.float64]
