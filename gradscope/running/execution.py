@@ -11,6 +11,7 @@ import torch
 import typer
 
 from gradscope import __version__
+from gradscope.errors import DONE, INTERRUPTED, SOME_FAILED
 from gradscope.running import store
 from gradscope.running.cell import SUMMARY, Cell
 from gradscope.running.command import MeasuringCommand, Report
@@ -19,8 +20,6 @@ from gradscope.running.console import Messages, fits_terminal, print_wide
 from gradscope.running.plain import json_text
 from gradscope.running.plan import Plan
 from gradscope.running.runner import SweepOutcome, remembered_interrupt, run_cell, run_sweep
-
-DONE, SOME_FAILED, INTERRUPTED = 0, 4, 130
 
 
 def execute(command: MeasuringCommand, configuration: RunConfiguration) -> int:
