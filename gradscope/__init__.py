@@ -54,7 +54,7 @@ if TYPE_CHECKING:  # the same homes as in _HOMES
     from gradscope.numerics.spectrum import Spectrum as Spectrum
     from gradscope.own.as_model import as_model as as_model
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Imported on first use (PEP 562): `import gradscope` costs nothing, the command line's help needs no torch.
 _HOMES = {

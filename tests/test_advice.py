@@ -1,19 +1,21 @@
-"""Advice: it can be typed as it stands, says something new, and is what was measured to help."""
+"""Advice: it can be typed as it stands, says something new, was measured, and is no longer what it was said against."""
 
 import math
 import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
+import gradscope
 from gradscope import build
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.measurements import verdict as module
-from gradscope.measurements.verdict import Verdict, advice
+from gradscope.architectures.keeping import keeping_bias, keeping_modulus
+from gradscope.architectures.spec import Situation
+from gradscope.measurements import advice as module
+from gradscope.measurements.advice import MOST_CANDIDATES, Trial, advice, candidates, clipping
+from gradscope.measurements.verdict import TROUBLES, VERDICTS
 from gradscope.running.architecture_choice import parse_architectures
 
-TROUBLES = ("vanishing", "exploding", "saturated", "unknown")
 SPECIAL = (
     "lstm:forget_bias=3",
     "lstm:forget_bias=9",
@@ -30,100 +32,128 @@ SPECIAL = (
     "skip-rnn:alpha=0.6",
     "residual-rnn:alpha=-0.001",
 )
-LABELS = (*ARCHITECTURES, *SPECIAL, "own.py:Cell", "renamed", "lstm:not_an_option=3")
+LABELS = (*ARCHITECTURES, *SPECIAL)
 
 
-def architectures(line):
-    """Everything in a line that names an option or an architecture."""
-    words = [word.strip(",;.()") for word in line.split()]
-    return [word for word in words if ("=" in word or word in ARCHITECTURES) and "^" not in word]
+def situation(length, hidden_size=32, num_layers=1, kept=math.nan):
+    return Situation(length, hidden_size, num_layers, lambda: kept)
 
 
-def meaning(label, text):
-    """Name and options of a text, typed, with the defaults of those not given."""
-    name, *options = text.split(":")
-    return name, ARCHITECTURES[name].parse_options(name, dict(part.split("=") for part in options))
+def given(label):
+    name, *options = label.split(":")
+    return name, dict(part.split("=") for part in options)
+
+
+def proposed(label, length, **sizes):
+    return candidates(*given(label), situation(length, **sizes))
 
 
 @pytest.mark.parametrize("length", [1, 2, 10, 500, 1_000_000])
 @pytest.mark.parametrize("label", LABELS)
-def test_advice_can_be_typed(label, length):
-    for finding in TROUBLES:
-        line = advice(label, finding, length)
-        assert line
-        assert "\n" not in line
-        for text in architectures(line):
-            (choice,) = parse_architectures(text, Path())
-            build(choice.name, input_size=2, hidden_size=2, **dict(choice.options))
+def test_candidates_can_be_typed_and_say_something_new(label, length):
+    found = proposed(label, length)
+    assert 1 <= len(found) <= MOST_CANDIDATES
+    name, options = given(label)
+    now = ARCHITECTURES[name].parse_options(name, options)
+    for candidate in found:
+        (choice,) = parse_architectures(candidate.label, Path())
+        build(choice.name, input_size=2, hidden_size=2, **dict(choice.options))
+        assert (candidate.name, ARCHITECTURES[candidate.name].parse_options("", dict(candidate.options))) != (name, now)
 
 
-@pytest.mark.parametrize("label", [*ARCHITECTURES, *SPECIAL])
-def test_advice_says_something_new(label):
-    for finding in TROUBLES:
-        for text in architectures(advice(label, finding, 500)):
-            assert meaning(label, text) != meaning(label, label)
-
-
-def test_vanishing_names_an_architecture_everywhere():
-    for label in LABELS:
-        assert architectures(advice(label, "vanishing", 500))
-
-
-def test_nothing_is_advised_where_nothing_is_wrong():
-    assert set(get_args(Verdict)) == {*TROUBLES, "stable"}
-    assert {advice(label, "stable", 1000) for label in LABELS} == {""}
+def test_a_class_of_ones_own_is_compared_with_the_architectures_made_for_memory():
+    assert [each.label for each in candidates("own.py:Cell", {}, situation(100))] == [
+        "lru:r_min=0.955",
+        "lstm:chrono=100",
+    ]
 
 
 def test_advice_follows_from_the_entries_and_names_none_itself():
-    words = re.findall(r"[\w-]+", Path(module.__file__).read_text(encoding="utf-8"))
-    assert not {*words} & {*ARCHITECTURES}
+    text = Path(module.__file__).read_text(encoding="utf-8")
+    code = re.sub(r'""".*?"""', "", text, flags=re.DOTALL)
+    assert not {*re.findall(r"[\w-]+", code)} & {*ARCHITECTURES}
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_remedies_set_options_to_values_that_they_can_take(name):
-    spec = ARCHITECTURES[name]
-    for length in (1, 500):
-        for remedy in filter(None, (spec.lengthens, spec.calms)):
-            spec.parse_options(name, remedy(spec.parse_options(name, {}), length))
-        if spec.memory_component is not None:
-            spec.parse_options(name, spec.memory_component.lengthens(length))
-            assert spec.memory_component.name in build(name, input_size=2, hidden_size=2).components
-    assert spec.lengthens or not spec.memory_rank
+def test_other_options_of_a_model_are_kept():
+    assert proposed("rrn:depth=3", 500)[0].label == "rrn:depth=3:inner=tanh"
+    assert proposed("lru:r_max=0.5", 500)[0].label == "lru:r_min=0.99084"
 
 
-def test_other_options_of_a_label_are_kept():
-    assert advice("rrn:depth=3", "vanishing", 500).startswith("rrn:depth=3:inner=tanh,")
-    assert advice("sc-lstm-p:L=50", "vanishing", 500).startswith("sc-lstm-p:L=5,")
-    assert advice("lru:r_max=0.5", "vanishing", 500).startswith("lru:r_min=0.99084:r_max=1,")
-
-
-def test_the_ring_and_the_bias_lose_two_decades():
+def test_factors_that_keep_lose_two_decades():
     for length in (20, 500, 1000, 100_000):
-        line = advice("gru", "vanishing", length)
-        r_min, bias = (float(re.search(rf"{key}=([0-9.]+)", line)[1]) for key in ("r_min", "forget_bias"))
-        for modulus in (r_min, 1 / (1 + math.exp(-bias))):
+        for modulus in (keeping_modulus(length), 1 / (1 + math.exp(-keeping_bias(length)))):
             assert -2 <= length * math.log10(modulus) < -1.5
+    # gates that keep 0.9 at a bias of 0 need that much less of it
+    assert keeping_bias(1000, 0.0, 0.9) == pytest.approx(keeping_bias(1000) - math.log(9), abs=0.1)
 
 
-def test_chrono_comes_with_its_component():
-    assert "lstm:chrono=500 with --component c" in advice("lstm", "vanishing", 500)
-    line = advice("lstm:chrono=500", "vanishing", 500, component="h")
-    assert "--component c" in line
-    assert "chrono=500" not in line
-    assert "--component" not in advice("lstm:chrono=500", "vanishing", 500, component="c")
-
-
-def test_a_shortcut_is_not_made_longer():
-    assert "L=" not in advice("sc-lstm-p:L=5", "vanishing", 500)
-    assert "L=" not in advice("sc-lstm-i", "exploding", 500)
+def test_what_was_found_is_said():
+    helps = Trial("b", ("carried", "carried"), (-0.4, -0.6))
+    fails = Trial("a", ("lost", "fading"), (-8.0, -3.0))
+    assert advice([fails, helps]) == "try b (carried, −0.5 decades; tried); a is 1 lost, 1 fading, −5.5 decades"
+    assert advice([fails]) == "nothing that was tried helps: a is 1 lost, 1 fading, −5.5 decades"
+    assert advice([]) == ""
+    assert not Trial("c", ("carried", "lost"), (-0.4, -9.0)).helps
+    assert Trial("d", ("unknown",), (math.nan,)).found == "unknown"
 
 
 def test_clipping_says_by_how_much():
-    for label in LABELS:
-        assert advice(label, "exploding", 1000, 3.0, 1.0).endswith("(to 1: it shrinks by a factor of 10^-3.0)")
+    assert clipping(3.0, 1.0) == "clipping to 1 shrinks its weight gradients by a factor of 10^-3.0"
+    assert clipping(3.0, None) == clipping(math.nan, 1.0) == ""
 
 
 def test_the_skip_is_worded_by_its_option():
     path = ARCHITECTURES["skip-rnn"].gradient_path
     assert "option k" in path
     assert "4" not in path
+
+
+def diagnosed(label, hidden_size, num_layers, length, seed=0):
+    name, options = given(label)
+    model = build(
+        name,
+        input_size=8,
+        hidden_size=hidden_size,
+        num_layers=num_layers,
+        seed=seed,
+        **ARCHITECTURES[name].parse_options(name, options),
+    )
+    return gradscope.diagnose(model, gradscope.make_inputs("white", batch=3, length=length, input_size=8, seed=seed))
+
+
+TWELVE = [
+    ("rnn", 32, 1, 100),
+    ("rrn", 32, 1, 100),
+    ("rrn", 128, 1, 100),
+    ("lstm", 32, 1, 1000),
+    ("lstm", 128, 2, 100),
+    ("lstm:forget_bias=5.4", 128, 2, 1000),
+    ("gru", 32, 2, 100),
+    ("residual-rnn", 32, 1, 1000),
+    ("skip-rnn", 128, 1, 1000),
+    ("sc-lstm-i:alpha=2", 32, 1, 1000),
+    ("linear-rnn", 32, 2, 1000),
+    ("lru", 32, 1, 1000),
+]
+
+
+@pytest.mark.parametrize(("label", "hidden_size", "num_layers", "length"), TWELVE, ids=str)
+def test_what_is_recommended_is_no_longer_what_it_was_said_against(label, hidden_size, num_layers, length):
+    found = diagnosed(label, hidden_size, num_layers, length)
+    assert found.verdict in TROUBLES
+    (recommended,) = (trial.label for trial in found.trials if trial.helps)
+    assert recommended in found.advice
+    applied = diagnosed(recommended, hidden_size, num_layers, length)
+    assert applied.verdict == "carried"
+    assert applied.trials == ()
+
+
+def test_nothing_is_tried_where_nothing_is_wrong_or_nobody_wants_it():
+    assert diagnosed("deltanet", 16, 1, 50).trials == ()
+    model = build("rnn", input_size=8, hidden_size=16)
+    x = gradscope.make_inputs("white", batch=2, length=50, input_size=8)
+    assert gradscope.diagnose(model, x, remedies=False).trials == ()
+
+
+def test_every_trouble_is_a_verdict():
+    assert set(TROUBLES) < set(VERDICTS)

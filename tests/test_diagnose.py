@@ -10,8 +10,8 @@ import gradscope
 from gradscope.commands import main as cli
 from gradscope.commands.compare.columns import SUMMARY_COLUMNS
 from gradscope.commands.compare.rows import comparison
-from gradscope.commands.compare.table import caption
 from gradscope.errors import UnknownName, UsageError
+from gradscope.measurements.verdict import TROUBLES
 from tests.models import Convolved, inputs, small
 
 LENGTHS = [5, 11, 60]
@@ -34,7 +34,8 @@ def compared(tmp_path, arch, *more):
     words += ["--input-size", "2", "--seeds", "1", "--dtype", "float64", "--device", "cpu", "--quiet"]
     assert cli.run([*words, "--out", str(tmp_path), *more]) == 0
     summary = pd.read_csv(tmp_path / "summary.csv")
-    return comparison(summary), summary
+    advice = tmp_path / "advice.csv"
+    return comparison(summary, pd.read_csv(advice) if advice.exists() else None), summary
 
 
 @pytest.mark.parametrize(("name", "options", "num_layers"), ROWS, ids=str)
@@ -44,9 +45,9 @@ def test_it_is_the_row_of_the_command(name, options, num_layers, tmp_path):
     model = small(name, num_layers=num_layers, input_size=2, hidden_size=4, **options)
     found = gradscope.diagnose(model, inputs(60, batch=3, input_size=2), LENGTHS)
     assert found.cells == dict(zip(table.headers, table.rows[0], strict=True))
-    assert (found.verdict, found.advice) == (table.advice[0][1:] if table.advice else ("stable", ""))
-    assert caption(table) in repr(found)
-    assert ("try" in repr(found)) == bool(table.advice)
+    said = f"{arch} ({found.verdict}): {found.advice}."
+    assert table.advice == ([said] if found.verdict in TROUBLES else [])
+    assert (said in repr(found)) == bool(table.advice)
     frame = found.to_dataframe()
     assert list(frame) == [column for column in SUMMARY_COLUMNS if column not in ("arch", "seed")]
     expected = summary.drop(columns=["arch", "seed"])
@@ -75,12 +76,12 @@ def test_the_headline_is_that_of_the_longest_length():
     assert (found.horizon_steps, found.horizon_censored) == (2, False)
     assert found.weight_gradient_horizon_steps == found.longest.weight_gradient_horizon_steps <= 2
     assert found.float16_lost_steps_back < found.float32_lost_steps_back < 60
-    assert found.verdict == "vanishing"
+    assert found.verdict == "lost"
     assert repr(found) == repr(gradscope.diagnose(model, x, [2, 60]))
     assert list(gradscope.diagnose(model, x).log10_relative_norms) == [60]
     near = gradscope.diagnose(model, x[:, :2])
     assert (near.verdict, near.advice, near.horizon_censored, near.float32_lost_steps_back) == (
-        "stable",
+        "carried",
         "",
         True,
         math.inf,
@@ -94,9 +95,11 @@ def test_lines_are_aligned_and_the_advice_stands_below():
     assert headers.split()[:3] == ["architecture", "parameters", "state"]
     assert above.split() == ["weight", "float32", "float16"]
     assert row.startswith("rrn ")
-    assert row.index("vanishing") == headers.index("verdict")
-    assert advice == f"rrn (vanishing): try {found.advice}."
-    assert found.advice.startswith("rrn:inner=tanh, or ")
+    assert row.index("lost") == headers.index("verdict")
+    assert advice == f"rrn (lost): {found.advice}."
+    assert [trial.label for trial in found.trials] == ["rrn:inner=tanh", "lru:r_min=0.9262"]
+    assert found.advice.startswith("try lru:r_min=0.9262 (carried, ")
+    assert "; rrn:inner=tanh is lost, " in found.advice
 
 
 def test_what_a_model_is_called():
@@ -105,11 +108,11 @@ def test_what_a_model_is_called():
     assert gradscope.diagnose(small("rrn", num_layers=2, inner="tanh", depth=1), x).label == "rrn:inner=tanh:depth=1"
     named = gradscope.diagnose(small("rrn"), x, label="mine")
     assert named.cells["architecture"] == "mine"
-    assert named.advice.startswith("lru:")
+    assert named.advice == gradscope.diagnose(small("rrn"), x).advice
     torch.manual_seed(0)
     own = gradscope.diagnose(Convolved(4, 3).double(), x)
     assert own.label == "Convolved"
-    assert own.advice.startswith("lru:")
+    assert [trial.label for trial in own.trials] == ["lru:r_min=0.9262"]
 
 
 def test_notes_are_kept():

@@ -196,7 +196,7 @@ def test_every_size_of_spectrum_prints_its_shapes():
         ("TemporalJacobian", "−∞"),
         ("SignalPropagation", "status: non-finite"),
         ("TeacherStudentHessian", "status: non-finite"),
-        ("Diagnosis", "unknown (non-finite)"),
+        ("Diagnosis", "unknown (non-finite"),
     ],
 )
 def test_what_is_not_finite_is_said(name, words):

@@ -1,6 +1,7 @@
 """Statistics, verdicts, tables and pictures of gradients that are known in closed form."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 
+import gradscope
 from gradscope.commands.compare.columns import SUMMARY_COLUMNS
 from gradscope.commands.compare.pictures import plot_gradient_norms, plot_length_sweep
 from gradscope.commands.compare.rows import comparison
@@ -16,10 +18,10 @@ from gradscope.commands.compare.sentences import findings
 from gradscope.commands.compare.table import comparison_markdown
 from gradscope.measurements.drawing import line_styles
 from gradscope.measurements.gradient_result import GradientNorms, RecurrentWeightSteps
+from gradscope.measurements.judgement import judge
 from gradscope.measurements.lags import sampled_lags
 from gradscope.measurements.summary import summarize
-from gradscope.measurements.verdict import verdict, verdict_of
-from gradscope.numerics.averages import log10_median, log10_root_mean_square, mean_and_deviation
+from gradscope.numerics.averages import log10_median, log10_root_mean_square, median_and_range
 from gradscope.running.store import save
 
 
@@ -31,13 +33,21 @@ def geometric(rate, length=100, reference_lag=0, start=0.0):
         lengths=(length,),
         primary_component="h",
         reference_lag=reference_lag,
-        log10_norm={"h": norm},
-        log10_largest_entry=norm,
+        log10_norm={"h": norm, "<state>": norm, "x": norm},
+        log10_largest_entry={"h": norm},
         log10_weight_gradient_norm={},
         recurrent_weight_steps=RecurrentWeightSteps(norm, torch.logsumexp(norm * math.log(10), -1) / math.log(10)),
-        layers={"h": 0},
+        layers={"h": 0, "<state>": 0, "x": 0},
         status=("ok",),
+        zeros=("",),
     )
+
+
+MODEL = gradscope.build("rnn", input_size=4, hidden_size=4)
+
+
+def verdict(result) -> str:
+    return judge(result, MODEL)[0].verdict
 
 
 def test_root_mean_square_and_median_of_logarithms():
@@ -52,18 +62,24 @@ def test_root_mean_square_and_median_of_logarithms():
 @pytest.mark.parametrize(
     ("rate", "found", "horizon", "censored"),
     [
-        (-0.5, "vanishing", 4, False),
-        (-0.01, "stable", 100, True),
+        (-0.5, "lost", 4, False),
+        (-0.03, "fading", 67, False),
+        (-0.01, "carried", 100, True),
         (0.5, "exploding", 100, True),
-        (0.0, "stable", 100, True),
+        (0.0, "carried", 100, True),
     ],
 )
 def test_geometric_gradients(rate, found, horizon, censored):
-    (row,) = summarize(geometric(rate))
+    result = geometric(rate)
+    (row,), (judged,) = summarize(result), judge(result, MODEL)
     assert row.decades_per_step == pytest.approx(rate, abs=1e-12)
     assert row.log10_relative_norm == pytest.approx(99 * rate)
     assert (row.horizon_steps, row.horizon_censored) == (horizon, censored)
-    assert verdict(row) == found
+    assert judged.verdict == found
+    assert judged.drop_decades == 0
+    assert judged.rate_decades_per_step == pytest.approx(rate, abs=1e-12)
+    assert judged.carried_decades == pytest.approx(99 * rate)
+    assert judged.memory_horizon_steps == (math.inf if censored else horizon)
 
 
 def test_where_dtypes_lose_the_signal():
@@ -85,11 +101,10 @@ def test_the_reference_of_a_direct_path_is_lag_one():
     assert row.log10_drop_lag_0_to_1 == pytest.approx(-5.1)
 
 
-def test_exact_zeros_are_saturated_and_counted():
+def test_exact_zeros_are_counted():
     result = geometric(-0.1)
     result.log10_norm["h"][0, :, :50] = -math.inf
     (row,) = summarize(result)
-    assert verdict(row) == "saturated"
     assert row.exact_zeros == 2
     assert row.log10_relative_norm == -math.inf
 
@@ -99,8 +114,9 @@ def test_zeros_throughout_have_no_horizon_and_no_warning():
     for values in (result.log10_norm["h"], result.recurrent_weight_steps.log10_step_norm):
         values.fill_(-math.inf)
     result.recurrent_weight_steps.log10_sum_norm.fill_(-math.inf)
-    (row,) = summarize(result)
-    assert verdict(row) == "saturated"
+    (row,), (judged,) = summarize(result), judge(replace(result, zeros=("cut",)), MODEL)
+    assert (judged.verdict, judged.zero_from_steps_back) == ("cut", 0)
+    assert math.isnan(judged.memory_horizon_steps)
     assert math.isnan(row.horizon_steps)
     assert not row.horizon_censored
     assert math.isnan(row.float32_absorbed_steps_back)
@@ -120,8 +136,7 @@ def test_an_infinite_gradient_is_not_saturated():
     result.log10_norm["h"][0, :, :50] = math.inf
     (row,) = summarize(result)
     assert row.log10_norm_step_1 == math.inf
-    assert verdict(row) == "unknown"
-    assert [verdict_of(value) for value in (math.inf, -math.inf, math.nan)] == ["unknown", "saturated", "unknown"]
+    assert verdict(result) == "unknown"
 
 
 def frames(rates):
@@ -130,9 +145,9 @@ def frames(rates):
         for seed in (0, 1):
             result = geometric(rate + 0.001 * seed)
             gradients.append(result.to_dataframe().assign(arch=label, seed=seed))
-            for row in summarize(result):
+            for row, judged in zip(summarize(result), judge(result, MODEL), strict=True):
                 values = {**vars(row), "arch": label, "seed": seed, "parameters": 10, "parameters_stored": 10}
-                summaries.append({**values, "state_size": 4, "verdict": verdict(row)})
+                summaries.append({**values, "state_size": 4, **vars(judged)})
     return pd.concat(gradients), pd.DataFrame(summaries, columns=list(SUMMARY_COLUMNS))
 
 
@@ -174,7 +189,7 @@ def with_zeros(summary, label, seeds=(0, 1)):
     chosen = (summary["arch"] == label) & summary["seed"].isin(seeds)
     columns = ["log10_norm_step_1", "log10_relative_norm"]
     summary.loc[chosen, columns] = -math.inf
-    summary.loc[chosen, "verdict"] = "saturated"
+    summary.loc[chosen, "verdict"] = "cut"
     return summary
 
 
@@ -197,14 +212,15 @@ def test_sentences_say_that_all_are_zero():
 
 
 def test_an_exact_zero_is_minus_infinity_in_the_table():
-    assert mean_and_deviation(np.array([-math.inf, -math.inf])) == "-inf"
-    assert mean_and_deviation(np.array([-math.inf, -3.0])) == "-3.00 (1 zero)"
-    assert mean_and_deviation(np.array([math.nan])) == "–"
+    assert median_and_range(np.array([-math.inf, -math.inf])) == "-inf"
+    assert median_and_range(np.array([-math.inf, -3.0, -1.0])) == "-3.00 [-inf … -1.00]"
+    assert median_and_range(np.array([math.nan])) == "–"
+    assert median_and_range(np.array([-0.001, 0.001])) == "0.00"
     _, summary = frames({"dead": 0.0})
     table = comparison(with_zeros(summary, "dead"))
     place = table.headers.index("T=100")
     assert table.rows[0][place] == "-inf"
-    assert table.colours[0][place] == "saturated"
+    assert table.colours[0][place] == "cut"
 
 
 def test_seeds_that_disagree_on_what_is_lost_are_counted():
@@ -214,6 +230,9 @@ def test_seeds_that_disagree_on_what_is_lost_are_counted():
     table = comparison(summary)
     assert table.rows[0][table.headers.index("float32 lost")] == "46 (1 of 2 seeds)"
     assert table.rows[0][table.headers.index("float16 lost")] == "–"
+    summary["float16_lost_steps_back"] = math.nan
+    table = comparison(summary)
+    assert table.rows[0][table.headers.index("float16 lost")] == "?"
 
 
 def test_markdown_shows_ratios_without_underflow():

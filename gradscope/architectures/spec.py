@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,21 +14,27 @@ if TYPE_CHECKING:
 
 Family = Literal["dense", "gated", "buffered", "composite", "diagonal", "matrix-state", "attention"]
 
-# From the options that an architecture has, all of them with their values, and a length T to those that should change.
-Remedy = Callable[[Mapping[str, Any], int], dict[str, OptionValue]]
-
 
 @dataclass(frozen=True)
-class MemoryComponent:
-    """A component that keeps the memory in place of the primary one.
+class Situation:
+    """What a remedy may depend on.
 
     Attributes:
-        name: The component.
-        lengthens: From T to options that spread its memory over T steps; one that is given already is left as it is.
+        length: T.
+        hidden_size: Hidden units of each layer.
+        num_layers: Layers stacked on each other.
+        kept: Measures the median factor by which the gates keep the state in one step; NaN where there are no gates.
     """
 
-    name: str
-    lengthens: Callable[[int], dict[str, OptionValue]]
+    length: int
+    hidden_size: int
+    num_layers: int
+    kept: Callable[[], float]
+
+
+# From the options that an architecture has, all of them with their values, and a situation to options that may help
+# there, the most promising first. None of them is recommended before it was measured.
+Remedies = Callable[[Mapping[str, Any], Situation], Sequence[Mapping[str, OptionValue]]]
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,9 @@ class ArchitectureSpec:
         options: What can be set by ``name=value``.
         whole: ``home`` makes a model of all layers and takes ``num_layers`` in place of ``layer``.
         memory_dial: What its memory dial turns, in words; empty where it has none.
-        lengthens: Options under which its gradients reach further back; measured to help.
-        calms: Options under which they grow less; measured to help.
-        memory_rank: Where it stands among the architectures that are recommended for long memories, after its
-            ``lengthens``; 1 comes first, 0 is not among them.
-        memory_component: The component that keeps its memory, where that is not the primary one.
+        remedies: Options to try where its gradient is lost, fades, explodes or finds the state frozen.
+        memory_rank: Where it stands among the architectures that are tried in place of one without remedies, with the
+            first of its own; 1 comes first, 0 is not among them.
         torch_class: torch's class of the same equations and parameters, ``"torch.nn:LSTM"``; empty where there is none.
         torch_options: Those of its options that are attributes of torch's class; the others act on initial weights.
     """
@@ -66,10 +70,8 @@ class ArchitectureSpec:
     options: tuple[Option, ...] = ()
     whole: bool = False
     memory_dial: str = ""
-    lengthens: Remedy | None = None
-    calms: Remedy | None = None
+    remedies: Remedies | None = None
     memory_rank: int = 0
-    memory_component: MemoryComponent | None = None
     torch_class: str = ""
     torch_options: tuple[str, ...] = ()
 

@@ -13,6 +13,11 @@ def components_to_ask_for(model: Model) -> tuple[str, ...]:
     return (*dict.fromkeys((*model.components, INPUT)), *((STATE,) if model.state_size else ()))
 
 
+def judged_component(model: Model) -> str:
+    """What verdicts are about: the whole state; of a model without one the primary component."""
+    return STATE if model.state_size else model.primary_component
+
+
 def in_layer(name: str, layer: int) -> str:
     """The name of a layer's component in a stack.
 

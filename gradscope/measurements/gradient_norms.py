@@ -16,6 +16,7 @@ from gradscope.dynamics.linearize import adjoint_segments, linearize_model
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import UnknownName, UsageError
 from gradscope.measurements.conditions import as_model_input, check_shape, measurement, whole_numbers
+from gradscope.measurements.exact_zeros import with_zeros_told
 from gradscope.measurements.gradient_result import GradientNorms
 from gradscope.measurements.losses import Loss, SegmentCotangents, output_cotangents
 from gradscope.measurements.record import Record
@@ -56,8 +57,8 @@ def gradient_norms(
         components: Names of components, ``"x"`` and ``"<state>"``; all of them by default. What is not asked for is
             not computed.
         weight_gradients: Whether to compute per-sample gradients of the parameters.
-        largest_entries: Whether to record the primary component's largest entries, from which it follows where a dtype
-            loses the gradient.
+        largest_entries: Whether to record the components' largest entries, from which it follows where a dtype loses
+            the gradient.
 
     Returns:
         The norms as log10, float64.
@@ -83,14 +84,22 @@ def gradient_norms(
     model = measurable(model, x)
     names = _checked_components(model, components)
     x = as_model_input(model, x)[:, : max(lengths)]
-    record = Record(lengths, len(x), names, model, largest_entries=largest_entries)
-    if isinstance(model, SequenceModel):
+    if not model.built_as:
         check_answers(model, x[:2, :PROBE_STEPS])
-        return sequence_gradients(model, x, loss, seed, record, weight_gradients)
-    return _recurrent(model, x, loss, seed, record, weight_gradients)
+
+    def measured(model: Model, x: Tensor, names: Sequence[str], *, everything: bool = False) -> GradientNorms:
+        record = Record(lengths, len(x), names, model, largest_entries=largest_entries and everything)
+        if isinstance(model, SequenceModel):
+            return sequence_gradients(model, x, loss, seed, record, weight_gradients and everything)
+        return _recurrent_gradients(model, x, loss, seed, record, weight_gradients and everything)
+
+    result = measured(model, x, names, everything=True)
+    return with_zeros_told(result, model, x, measured)
 
 
-def _recurrent(model: Model, x: Tensor, loss: Loss, seed: int, record: Record, weight_gradients: bool) -> GradientNorms:
+def _recurrent_gradients(
+    model: Model, x: Tensor, loss: Loss, seed: int, record: Record, weight_gradients: bool
+) -> GradientNorms:
     lengths, names = record.lengths, record.norms
     linearization = linearize_model(model, x)
     cotangents = SegmentCotangents(output_cotangents(loss, linearization.outputs, lengths, seed))
@@ -116,13 +125,18 @@ class _Walk:
         record = self._record
         for name, value in pulled.nodes.items():
             self._put(record.norms[name], segment, value.log10_norm())
-            if name == record.model.primary_component and record.largest is not None:
-                self._put(record.largest, segment, value.log10_largest_entry())
+            if name in record.largest:
+                self._put(record.largest[name], segment, value.log10_largest_entry())
         if pulled.state:
             blocks = torch.stack([part.log10_norm() for part in pulled.state])
             self._put(record.norms[STATE], segment, log10_root_sum_square(blocks))
+            if STATE in record.largest:
+                entries = torch.stack([part.log10_largest_entry() for part in pulled.state])
+                self._put(record.largest[STATE], segment, entries.amax(0))
         if pulled.inputs is not None and INPUT in record.norms:
             self._put(record.norms[INPUT], segment, pulled.inputs.log10_norm())
+            if INPUT in record.largest:
+                self._put(record.largest[INPUT], segment, pulled.inputs.log10_largest_entry())
         if pulled.recurrent_norms:
             if record.shares is None:
                 record.shares = record.blank(max(record.lengths))

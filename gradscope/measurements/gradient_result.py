@@ -12,6 +12,7 @@ from torch import Tensor
 from gradscope.errors import UnknownName
 from gradscope.measurements.description import Described, Description, counted, number, shape, some
 from gradscope.measurements.lags import reference, sampled_lags
+from gradscope.measurements.verdict import Zeros
 from gradscope.numerics.averages import log10_median, log10_root_mean_square
 from gradscope.numerics.fits import decades_between, decades_per_step
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-Status = Literal["ok", "saturated", "non-finite", "underflow"]
+Status = Literal["ok", "saturated", "non-finite"]
 
 
 @dataclass(frozen=True)
@@ -47,25 +48,29 @@ class GradientNorms(Described):
         reference_lag: The lag that norms are shown relative to.
         log10_norm: Component (``"h"``, ``"c"``, ``"x"``, …, ``"<state>"``) to log10 of the Euclidean norm, float64,
             ``(lengths, batch, time)``; NaN where t > T, −inf for an exact zero. Time index 0 is step 1.
-        log10_largest_entry: The primary component's largest absolute entry, shaped alike.
+        log10_largest_entry: Component to log10 of its largest absolute entry, shaped alike; empty where it was not
+            asked for.
         log10_weight_gradient_norm: Parameter name to log10 of the per-sample gradient's norm, ``(lengths, batch)``.
         recurrent_weight_steps: Contributions of the steps to the recurrent weights' gradient; None where there are no
             recurrent weights or weight gradients were not asked for.
         layers: Component to the layer it belongs to, 0 at the bottom.
-        status: One per length.
+        status: One per length: ``non-finite`` where a norm is infinite or no number, ``saturated`` where the judged
+            gradient is exactly zero at step 1 in this dtype and not in float64.
         notes: What the measurement did that its reader should know.
+        zeros: One per length: what it is that the judged gradient is exactly zero at step 1; empty where it is not.
     """
 
     lengths: tuple[int, ...]
     primary_component: str
     reference_lag: int
     log10_norm: dict[str, Tensor]
-    log10_largest_entry: Tensor | None
+    log10_largest_entry: dict[str, Tensor]
     log10_weight_gradient_norm: dict[str, Tensor]
     recurrent_weight_steps: RecurrentWeightSteps | None
     layers: dict[str, int]
     status: tuple[Status, ...]
     notes: tuple[str, ...] = ()
+    zeros: tuple[Zeros, ...] = ()
 
     def to_dataframe(self, *, every_step: bool = True) -> pd.DataFrame:
         """One row per length, component and step; root mean square and median over the batch.

@@ -7,3 +7,4 @@ LOSSES = (
     "mean",  # ½‖y_t − target_t‖² averaged over all steps, random targets
     "last-probe",  # u·y_T with a random unit vector u
 )
+LAST_OUTPUT = ("last", "last-probe")  # those of the last output alone

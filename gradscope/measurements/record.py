@@ -22,7 +22,7 @@ class Record:
         batch: Number of samples.
         names: Components asked for, with ``x`` and ``<state>``.
         model: The model measured.
-        largest_entries: Whether the primary component's largest entries are recorded too.
+        largest_entries: Whether their largest entries are recorded too.
     """
 
     def __init__(
@@ -30,10 +30,9 @@ class Record:
     ) -> None:
         self.lengths, self.model, self._batch = lengths, model, batch
         self.norms = {name: self.blank(max(lengths)) for name in names}
-        self.largest = self.blank(max(lengths)) if largest_entries and model.primary_component in names else None
+        self.largest = {name: self.blank(max(lengths)) for name in names} if largest_entries else {}
         self.shares: Tensor | None = None
         self.weights: dict[str, Tensor] = {}
-        self.underflow = [False] * len(lengths)
 
     def blank(self, *steps: int) -> Tensor:
         """NaN, ``(lengths, batch, *steps)``."""
@@ -58,13 +57,7 @@ class Record:
         )
 
     def _status(self, index: int, length: int) -> Status:
-        """``non-finite`` where a norm is infinite or no number, ``saturated`` where the primary one is zero."""
-        rows = {name: norm[index, :, :length] for name, norm in self.norms.items()}
+        """``non-finite`` where a norm is infinite or no number; what zeros are is found out later."""
+        rows = [norm[index, :, :length] for norm in self.norms.values()]
         weights = [norm[index] for norm in self.weights.values()]
-        if any(bool((row.isnan() | row.isposinf()).any()) for row in (*rows.values(), *weights)):
-            return "non-finite"
-        if self.underflow[index]:
-            return "underflow"
-        primary = rows.get(self.model.primary_component)
-        reached = length - self.model.reference_lag
-        return "saturated" if primary is not None and bool(primary[:, :reached].isneginf().any()) else "ok"
+        return "non-finite" if any(bool((row.isnan() | row.isposinf()).any()) for row in (*rows, *weights)) else "ok"

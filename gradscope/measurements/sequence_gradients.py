@@ -1,8 +1,7 @@
 """Gradients at the nodes of a model without a recurrent state, from plain backward passes.
 
 A backward pass is linear in its cotangent: where its result underflows the dtype, it is taken once more with the
-cotangent multiplied by a large power of two, which moves the numbers back into range. What is zero even then has the
-status ``underflow`` if the same path is not zero closer to the end.
+cotangent multiplied by a large power of two, which moves the numbers back into range.
 """
 
 from __future__ import annotations
@@ -43,10 +42,9 @@ def _nodes_of_length(model: SequenceModel, x: Tensor, index: int, loss: Loss, se
         found = scaled_gradients(model, y, {name: nodes[name] for name in record.norms}, _cotangent(y, loss, seed))
     for name, value in found.items():
         norm = value.log10_norm()
-        record.underflow[index] |= bool((norm.isneginf()[:, :-1] & ~norm.isneginf()[:, 1:]).any())
         record.norms[name][index, :, : x.shape[1]] = norm.cpu()
-        if name == model.primary_component and record.largest is not None:
-            record.largest[index, :, : x.shape[1]] = value.log10_largest_entry().cpu()
+        if name in record.largest:
+            record.largest[name][index, :, : x.shape[1]] = value.log10_largest_entry().cpu()
 
 
 def scaled_gradients(model: SequenceModel, y: Tensor, nodes: dict[str, Tensor], y_bar: Tensor) -> dict[str, Scaled]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradscope.errors import UnknownName
 from gradscope.measurements.gradient_result import GradientNorms, Status
 from gradscope.numerics.averages import exact_zeros, log10_root_mean_square
-from gradscope.numerics.decades import ABSORBED_BELOW, LOST_BELOW, VANISHED_DECADES
+from gradscope.numerics.decades import ABSORBED_BELOW, FADED_DECADES, LOST_BELOW
 from gradscope.numerics.fits import decades_between, decades_per_step
 
 Array = NDArray[np.float64]
@@ -111,7 +111,7 @@ def _of_length(result: GradientNorms, name: str, index: int) -> LengthSummary:
 
 
 def _horizon(relative: Array) -> tuple[float, bool]:
-    lag = _from_lag_on(relative, -VANISHED_DECADES, inclusive=True)
+    lag = _from_lag_on(relative, -FADED_DECADES, inclusive=True)
     return (float(len(relative)), True) if math.isinf(lag) else (lag, False)
 
 
@@ -125,10 +125,10 @@ def _from_lag_on(by_lag: Array, below: float, *, inclusive: bool = False) -> flo
 
 
 def _lost(result: GradientNorms, name: str, index: int, length: int) -> Callable[[str], float]:
-    """For a dtype, where every entry of the batch is lost; only the primary component's entries are recorded."""
-    if result.log10_largest_entry is None or name != result.primary_component:
+    """For a dtype, where every entry of the batch is lost."""
+    if name not in result.log10_largest_entry:
         return lambda dtype: math.nan
-    largest = result.log10_largest_entry[index, :, :length].amax(0).numpy()[::-1]
+    largest = result.log10_largest_entry[name][index, :, :length].amax(0).numpy()[::-1]
     return lambda dtype: _from_lag_on(largest, LOST_BELOW[dtype])
 
 

@@ -1,4 +1,7 @@
-"""One row of a comparison as texts: norms at every length, rate, horizons, where a dtype loses the signal, verdict."""
+"""One row of a comparison as texts: norms at every length, what is carried, horizons, where a dtype loses it, verdict.
+
+Over seeds it has medians with the smallest and the largest; no seed speaks for the others.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradscope.measurements.judgement import NO_REASON
 from gradscope.measurements.lags import reference
-from gradscope.measurements.verdict import Verdict, advice, verdict_of
-from gradscope.numerics.averages import NOTHING, Values, finite_mean, mean_and_deviation
+from gradscope.measurements.verdict import MIXED, counted_verdicts, over_seeds
+from gradscope.numerics.averages import NOTHING, Values, median_and_range, middle, with_range
 
 Columns = Mapping[str, NDArray[Any]]  # of summary.csv, one entry for each seed and length of an architecture
 TEXT_COLUMNS = (0, 3, -1)  # architecture, node and verdict: what is not a number
+NOT_KNOWN = "?"  # a number that was not measured, where NOTHING would be an answer
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,11 @@ class SummaryRow:
         cells: One for each header; the verdict is the last.
         colours: The verdict behind each cell, or an empty text.
         verdict: At the longest length.
-        hint: What to try; empty where nothing is wrong.
     """
 
     cells: list[str]
     colours: list[str]
-    verdict: Verdict
-    hint: str
+    verdict: str
 
 
 def summary_title(reference_lags: Iterable[int]) -> str:
@@ -42,14 +45,12 @@ def summary_title(reference_lags: Iterable[int]) -> str:
 
 def summary_headers(lengths: Sequence[int], *, has_direct_path: bool) -> list[str]:
     """Names of the columns."""
-    headers = ["architecture", "parameters", "state", "node", *(f"T={length}" for length in lengths), "decades/step"]
-    headers += ["horizon", "weight horizon", "float32 lost", "float16 lost"]
-    return [*headers, *(["lag 0→1"] if has_direct_path else []), "verdict"]
+    headers = ["architecture", "parameters", "state", "node", *(f"T={length}" for length in lengths)]
+    headers += ["drop", "carried", "decades/step", "horizon", "weight horizon", "float32 lost", "float16 lost"]
+    return [*headers, *(["lag 0→1"] if has_direct_path else []), "forecast", "verdict"]
 
 
-def summary_row(
-    label: str, columns: Columns, lengths: Sequence[int], *, has_direct_path: bool, clip_norm: float | None = None
-) -> SummaryRow:
+def summary_row(label: str, columns: Columns, lengths: Sequence[int], *, has_direct_path: bool) -> SummaryRow:
     """The row of an architecture.
 
     Args:
@@ -57,38 +58,30 @@ def summary_row(
         columns: Its numbers.
         lengths: Ascending; the last one is what all but the norms are about.
         has_direct_path: Whether there is a column for the drop from lag 0 to 1.
-        clip_norm: The norm that gradients are clipped to, for the hint.
     """
     longest = lengths[-1]
     last = _at_length(columns, longest)
-    component = str(last["component"][0])
-    cells = [label, f"{int(last['parameters'][0]):,}", f"{int(last['state_size'][0]):,}", component]
+    cells = [label, f"{int(last['parameters'][0]):,}", f"{int(last['state_size'][0]):,}", str(last["component"][0])]
     colours = [""] * len(cells)
     for length in lengths:
-        relative = _numbers(_at_length(columns, length), "log10_relative_norm")
-        cells.append(mean_and_deviation(relative))
-        colours.append(_verdict_over_seeds(relative))
-    cells += [mean_and_deviation(_numbers(last, "decades_per_step"), digits=4), _horizon(last, longest)]
+        here = _at_length(columns, length)
+        cells.append(median_and_range(_numbers(here, "log10_relative_norm")))
+        colours.append(over_seeds(map(str, here["verdict"])))
+    cells += [median_and_range(_numbers(last, name)) for name in ("drop_decades", "carried_decades")]
+    cells += [median_and_range(_numbers(last, "rate_decades_per_step"), digits=4)]
+    cells += [_horizon(_numbers(last, "memory_horizon_steps"), longest)]
     for column in ("weight_gradient_horizon_steps", "float32_lost_steps_back", "float16_lost_steps_back"):
         cells.append(_steps(_numbers(last, column)))
-    cells += [mean_and_deviation(_numbers(last, "log10_drop_lag_0_to_1"))] if has_direct_path else []
+    cells += [median_and_range(_numbers(last, "log10_drop_lag_0_to_1"))] if has_direct_path else []
+    cells.append(median_and_range(_numbers(last, "forecast")))
     colours += [""] * (len(cells) - len(colours))
-    found = row_verdict(last)
-    weights = finite_mean(_numbers(last, "log10_recurrent_weight_gradient_norm"))
-    hint = advice(label, found, longest, weights, clip_norm, component=component)
-    return SummaryRow([*cells, _verdict_cell(last, found)], [*colours, found], found, hint)
+    found = over_seeds(map(str, last["verdict"]))
+    return SummaryRow([*cells, _verdict_cell(last, found)], [*colours, found], found)
 
 
-def hint_line(label: str, found: str, hint: str) -> str:
-    """What to try, as a sentence."""
-    return f"{label} ({found}): try {hint}."
-
-
-def row_verdict(last: Columns) -> Verdict:
-    """The verdict over the seeds at one length: of their mean relative norm, saturated where a seed is."""
-    if (last["verdict"] == "saturated").any():
-        return "saturated"
-    return _verdict_over_seeds(_numbers(last, "log10_relative_norm"))
+def weight_gradient_norm(columns: Columns, length: int) -> float:
+    """log10 of the recurrent weights' gradient at a length, the seeds' median."""
+    return middle(_numbers(_at_length(columns, length), "log10_recurrent_weight_gradient_norm"))
 
 
 def _at_length(columns: Columns, length: int) -> Columns:
@@ -97,32 +90,45 @@ def _at_length(columns: Columns, length: int) -> Columns:
 
 
 def _numbers(columns: Columns, name: str) -> Values:
+    """NaN for a column that an earlier version's file lacks."""
+    if name not in columns:
+        return np.full(len(columns["length"]), math.nan)
     return np.asarray(columns[name], dtype=np.float64)
 
 
-def _verdict_over_seeds(relative: Values) -> Verdict:
-    return verdict_of(-math.inf if np.isneginf(relative).any() else finite_mean(relative))
-
-
-def _horizon(last: Columns, longest: int) -> str:
-    steps = _numbers(last, "horizon_steps")
-    if np.isnan(steps).all():
+def _horizon(steps: Values, longest: int) -> str:
+    """``226 [107 … > 1000], 1 of 4 beyond``; of an even number the lower of the two in the middle."""
+    known = np.sort(steps[~np.isnan(steps)])
+    if not len(known):
         return NOTHING
-    if last["horizon_censored"].astype(bool).any():
-        return f"> {longest}"
-    return f"{np.nanmean(steps):.0f}"
+
+    def shown(value: float) -> str:
+        return f"> {longest}" if np.isinf(value) else f"{value:.0f}"
+
+    text = with_range(*(shown(float(value)) for value in (known[(len(known) - 1) // 2], known[0], known[-1])))
+    beyond = int(np.isinf(known).sum())
+    return f"{text}, {beyond} of {len(steps)} beyond" if 0 < beyond < len(steps) else text
 
 
 def _steps(values: Values) -> str:
-    """The mean over the seeds that have such a step, and how many do where not all: inf is a seed without one."""
+    """The median over the seeds that have such a step, and how many do where not all: inf is a seed without one."""
     values = values[~np.isnan(values)]
+    if not len(values):
+        return NOT_KNOWN
     finite = values[np.isfinite(values)]
-    if len(finite) == 0:
+    if not len(finite):
         return NOTHING
-    some = f" ({len(finite)} of {len(values)} seeds)" if len(finite) < len(values) else ""
-    return f"{finite.mean():.0f}{some}"
+    text = with_range(*(f"{value:.0f}" for value in (middle(finite), finite.min(), finite.max())))
+    return f"{text} ({len(finite)} of {len(values)} seeds)" if len(finite) < len(values) else text
 
 
 def _verdict_cell(last: Columns, found: str) -> str:
-    troubles = sorted({str(status) for status in last["status"]} - {"ok", found})
-    return f"{found} ({', '.join(troubles)})" if troubles else found
+    """The verdict with what explains it: how many seeds have which, the reason, a status that says more."""
+    explained = [counted_verdicts(map(str, last["verdict"]))] if found == MIXED else _reasons(last)
+    explained += sorted({str(status) for status in last["status"]} - {"ok", found, "non-finite"})
+    return f"{found} ({', '.join(explained)})" if explained else found
+
+
+def _reasons(last: Columns) -> list[str]:
+    given = {str(text) for text in last.get("reason", ())} - {NO_REASON, "nan"}
+    return [given.pop()] if len(given) == 1 else []

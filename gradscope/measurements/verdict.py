@@ -1,125 +1,88 @@
-"""From numbers to a verdict and to what to try."""
+"""What a gradient's way back amounts to, in one word: for one seed and length, and over seeds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal, get_args
 
-from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.architectures.spec import ArchitectureSpec, Remedy
-from gradscope.contract.component import within_layer
-from gradscope.contract.option import OptionValue
-from gradscope.errors import UsageError
-from gradscope.measurements.summary import LengthSummary
-from gradscope.numerics.decades import VANISHED_DECADES
+from gradscope.numerics.decades import (
+    EXPLODED_DECADES,
+    FADED_DECADES,
+    FROZEN_EACH,
+    FROZEN_TOGETHER,
+    LOST_DECADES,
+)
 
-Verdict = Literal["vanishing", "stable", "exploding", "saturated", "unknown"]
+# In the order in which they apply.
+Verdict = Literal["unknown", "saturated", "cut", "cut or saturated", "exploding", "lost", "fading", "frozen", "carried"]
+Zeros = Literal["", "saturated", "cut", "cut or saturated"]  # what an exact zero is; empty where there is none
+
+MIXED = "mixed"  # over seeds alone
+CARRIED: Verdict = "carried"
+UNKNOWN: Verdict = "unknown"
+
+VERDICTS: dict[Verdict, str] = {
+    "unknown": "a norm is not a number",
+    "saturated": "exactly zero in this dtype, not in float64",
+    "cut": "exactly zero in float64 too, for no path leads there",
+    "cut or saturated": "zero in float64 too, in a model of one's own whose units may be saturated there as well",
+    "exploding": f"carried {EXPLODED_DECADES:g} decades or more above the last steps'",
+    "lost": f"{LOST_DECADES:g} decades or more below: less than half an ulp of float32 beside the last steps'",
+    "fading": f"{FADED_DECADES:g} decades or more below",
+    "frozen": "carried, but the inputs hardly enter the state: together they move it by less than "
+    f"{100 * 10**FROZEN_TOGETHER:.0f} %, each by less than {100 * 10**FROZEN_EACH:.1g} %",
+    "carried": "none of these",
+}
+# Those that something can be done about; a cut is how a model is built, and the unknown has to be known first.
+TROUBLES: tuple[Verdict, ...] = ("saturated", "exploding", "lost", "fading", "frozen")
 
 
-def verdict(summary: LengthSummary) -> Verdict:
-    """The verdict on one length.
-
-    ``saturated``: the gradient is exactly zero although a path exists; ``vanishing`` and ``exploding``: at step 1 it is
-    two decades or more below or above the reference lag; ``stable``: in between; ``unknown``: it is no number.
-    """
-    if summary.status == "saturated" or summary.log10_norm_step_1 == -math.inf:
-        return "saturated"
-    return verdict_of(summary.log10_relative_norm)
-
-
-def verdict_of(log10_relative_norm: float) -> Verdict:
-    """The verdict on a relative norm."""
-    if log10_relative_norm == -math.inf:
-        return "saturated"
-    if not math.isfinite(log10_relative_norm):
-        return "unknown"
-    if log10_relative_norm <= -VANISHED_DECADES:
-        return "vanishing"
-    return "exploding" if log10_relative_norm >= VANISHED_DECADES else "stable"
-
-
-def advice(
-    label: str,
-    finding: Verdict,
-    length: int,
-    log10_weight_gradient_norm: float = math.nan,
-    clip_norm: float | None = None,
-    *,
-    component: str = "",
-) -> str:
-    """One line of what to try; empty where nothing is wrong.
-
-    Options that it names are the catalogue's, with values that the label does not carry already.
+def verdict_of(
+    carried_decades: float,
+    zeros: Zeros = "",
+    log10_input_share: float = math.nan,
+    log10_largest_input_share: float = math.nan,
+) -> Verdict:
+    """The verdict on one gradient, the first that applies.
 
     Args:
-        label: The architecture's label, whose beginning is its name.
-        finding: The verdict.
-        length: At this length T.
-        log10_weight_gradient_norm: Of the recurrent weights, for the clipping factor.
-        clip_norm: The norm that gradients are clipped to.
-        component: What the finding is about.
+        carried_decades: Of the judged gradient at step 1, see :class:`~gradscope.measurements.judgement.Judgement`.
+        zeros: What it is that it is exactly zero.
+        log10_input_share: How much all inputs move the state; NaN where there is no state.
+        log10_largest_input_share: How much the strongest of them does.
+
+    Example:
+        >>> [verdict_of(decades) for decades in (3.0, -1.0, -2.0, -8.0, float("nan"))]
+        ['exploding', 'carried', 'fading', 'lost', 'unknown']
     """
-    entry = ARCHITECTURES.get(label.partition(":")[0])
-    calmer = _changed(label, entry, entry.calms, length) if entry else ""
-    if finding == "exploding":
-        clipping = _clipping(log10_weight_gradient_norm, clip_norm)
-        return f"{calmer or 'smaller weights'}, or clip the gradient's norm{clipping}"
-    if finding == "saturated":
-        general = "where units saturate, smaller weights or inputs, or normalised inputs; --dtype float64 to see more"
-        return f"{calmer}; {general}" if calmer else general
-    if finding == "vanishing":
-        return ", or ".join(_lasting(label, entry, length, component))
-    return "smaller weights, --loss last-probe, or --dtype float64" if finding == "unknown" else ""
+    if zeros:
+        return zeros
+    if not math.isfinite(carried_decades):
+        return UNKNOWN
+    if carried_decades >= EXPLODED_DECADES:
+        return "exploding"
+    if carried_decades <= -FADED_DECADES:
+        return "lost" if carried_decades <= -LOST_DECADES else "fading"
+    hardly = log10_input_share < FROZEN_TOGETHER and log10_largest_input_share < FROZEN_EACH
+    return "frozen" if hardly else CARRIED
 
 
-def _lasting(label: str, entry: ArchitectureSpec | None, length: int, component: str) -> list[str]:
-    """What lengthens the memory to T: options of its own first, then architectures made for it."""
-    found = []
-    if entry is not None:
-        found = [_changed(label, entry, entry.lengthens, length), _elsewhere(label, entry, length, component)]
-    made_for_it = ((spec.memory_rank, name, spec) for name, spec in ARCHITECTURES.items() if spec.memory_rank)
-    for _, name, spec in sorted(made_for_it, key=lambda ranked: ranked[0]):
-        found += [_changed(name, spec, spec.lengthens, length)] if spec is not entry else []
-    return [text for text in found if text][:2]
+def over_seeds(verdicts: Iterable[str]) -> str:
+    """One word for all seeds: theirs where they agree, ``mixed`` where they do not."""
+    found = set(verdicts)
+    return found.pop() if len(found) == 1 else MIXED
 
 
-def _elsewhere(label: str, entry: ArchitectureSpec, length: int, component: str) -> str:
-    """The component that keeps the memory, with the options that it needs; empty where that is what was looked at."""
-    memory = entry.memory_component
-    if memory is None or within_layer(component) == memory.name:
-        return ""
-    name, *given = label.split(":")
-    options = memory.lengthens(length)
-    is_set = options.keys() <= {part.partition("=")[0] for part in given}
-    return f"{'' if is_set else f'{_written(name, options)} with '}--component {memory.name}, where its memory is"
+def counted_verdicts(verdicts: Iterable[str]) -> str:
+    """How many seeds have which, the most frequent first, in the verdicts' order where they are as many.
 
-
-def _changed(label: str, entry: ArchitectureSpec, remedy: Remedy | None, length: int) -> str:
-    """The label with the options that a remedy sets; empty where there is none or the label carries them already."""
-    if remedy is None:
-        return ""
-    name, *given = label.split(":")
-    try:
-        values = entry.parse_options(name, {key: value for key, _, value in (part.partition("=") for part in given)})
-    except UsageError:  # label=NAME gave something else this name
-        return ""
-    changes = {key: value for key, value in remedy(values, length).items() if value != values[key]}
-    defaults = {option.name: option.default for option in entry.options}
-    shown = {key: value for key, value in (values | changes).items() if key in changes or value != defaults[key]}
-    return _written(name, shown) if changes else ""
-
-
-def _written(name: str, options: Mapping[str, OptionValue]) -> str:
-    return name + "".join(f":{key}={_text(value)}" for key, value in options.items())
-
-
-def _text(value: OptionValue) -> str:
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
-
-
-def _clipping(log10_norm: float, clip_norm: float | None) -> str:
-    if clip_norm is None or not math.isfinite(log10_norm):
-        return ""
-    factor = min(0.0, math.log10(clip_norm) - log10_norm)
-    return f" (to {clip_norm:g}: it shrinks by a factor of 10^{factor:.1f})"
+    Example:
+        >>> counted_verdicts(["fading", "lost", "lost", "lost"])
+        '3 lost, 1 fading'
+    """
+    order = {word: place for place, word in enumerate(get_args(Verdict))}
+    counts = Counter(verdicts).items()
+    ranked = sorted(counts, key=lambda item: (-item[1], order.get(item[0], len(order))))
+    return ", ".join(f"{count} {word}" for word, count in ranked)

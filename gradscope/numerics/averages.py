@@ -48,15 +48,39 @@ def finite_mean(values: Values) -> float:
     return float(finite.mean()) if len(finite) else math.nan
 
 
-def mean_and_deviation(values: Values, digits: int = 2) -> str:
-    """``mean ± standard deviation`` of logarithms over seeds; exact zeros are left out and counted."""
-    finite = values[np.isfinite(values)]
-    zeros = int(np.isneginf(values).sum())
-    if len(finite) == 0:
-        return "-inf" if zeros else NOTHING
-    if abs(finite.mean()) >= 100:
-        digits = min(digits, 1)
-    text = f"{finite.mean():.{digits}f}"
-    if len(finite) > 1:
-        text += f" ± {finite.std(ddof=1):.{digits}f}"
-    return f"{text} ({zeros} zero)" if zeros else text
+def middle(values: Values) -> float:
+    """Median of what is no NaN; infinite values count as what they are. NaN where there is nothing.
+
+    Example:
+        >>> middle(np.array([-math.inf, -3.0, -1.0, math.nan]))
+        -3.0
+    """
+    known = np.sort(values[~np.isnan(values)])
+    if not len(known):
+        return math.nan
+    low, high = known[(len(known) - 1) // 2], known[len(known) // 2]
+    return float(low if low == high or np.isinf(low) or np.isinf(high) else (low + high) / 2)
+
+
+def median_and_range(values: Values, digits: int = 2) -> str:
+    """``median [smallest … largest]`` over seeds; the median alone where the others look the same.
+
+    Numbers of a hundred or more have one digit, exact zeros are −inf, and what is no number is counted.
+
+    Example:
+        >>> median_and_range(np.array([-20.4, -5.7, -2.4])), median_and_range(np.array([-201.66, math.nan]))
+        ('-5.70 [-20.40 … -2.40]', '-201.7 (1 of 2 not finite)')
+    """
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return NOTHING
+    places = min(digits, 1) if np.abs(known[np.isfinite(known)]).max(initial=0.0) >= 100 else digits
+    # rounded first and with 0 added, for there is no −0.00
+    texts = [f"{round(value, places) + 0.0:.{places}f}" for value in (middle(known), known.min(), known.max())]
+    text = with_range(*texts)
+    return f"{text} ({len(values) - len(known)} of {len(values)} not finite)" if len(known) < len(values) else text
+
+
+def with_range(text: str, smallest: str, largest: str) -> str:
+    """``text [smallest … largest]``; the text alone where the two are the same."""
+    return text if smallest == largest else f"{text} [{smallest} … {largest}]"

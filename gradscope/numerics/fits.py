@@ -21,6 +21,28 @@ def decades_per_step(by_lag: Array) -> float:
     return float((x * (y - y.mean())).sum() / (x * x).sum())
 
 
+SLOPE_POINTS = 200  # of a profile, evenly spaced, that a robust slope is taken from: 19,900 pairs
+
+
+def robust_slope(by_lag: Array, first: int = 0) -> float:
+    """Median of the slopes of all pairs of points from a lag on (Theil–Sen); NaN for fewer than two finite ones.
+
+    A third of the points may be anything without much effect.
+
+    Example:
+        >>> round(robust_slope(np.array([5.0, 1.0, 0.9, 0.8, 0.7, 9.0, 0.5]), 1), 9)
+        -0.1
+    """
+    lags = np.unique(np.linspace(first, max(first, len(by_lag) - 1), SLOPE_POINTS).round().astype(np.int64))
+    lags = lags[lags < len(by_lag)]
+    lags = lags[np.isfinite(by_lag[lags])]
+    if len(lags) < 2:
+        return math.nan
+    left, right = np.triu_indices(len(lags), 1)
+    slopes = (by_lag[lags[right]] - by_lag[lags[left]]) / (lags[right] - lags[left])
+    return float(np.median(slopes))
+
+
 def decades_between(log10_norm: float, log10_reference: float) -> float:
     """How far a norm lies above a reference, in decades; NaN where both are zero or infinite."""
     both = math.isinf(log10_norm) and math.isinf(log10_reference)

@@ -18,7 +18,7 @@ from gradscope.running.definitions import InputDefinition, ModelDefinition
 SUMMARY = "summary"  # the table with one row for each measured thing
 FAILED = "failed"
 UNKNOWN_VERDICT = "unknown"
-NOT_MEASURED = (FAILED, "non-finite", "underflow")  # how the statuses of rows begin that are not a measurement
+NOT_MEASURED = (FAILED, "non-finite", "saturated")  # how the statuses of rows begin that are not a measurement
 
 Columns = Mapping[str, tuple[str, ...]]  # name of a table to its columns
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+    from gradscope.running.cell import Cell
     from gradscope.running.plan import Plan
 
     Frames = Mapping[str, pd.DataFrame]
@@ -50,9 +51,12 @@ class MeasuringCommand:
         configuration: What the options stand for.
         columns: Table to its columns, for the files and for who reads them.
         required: Tables without which a run cannot be read.
+        later_columns: Table to the columns that files of an earlier version lack; they read nan.
         plan: Home of the function from a configuration to its cells.
         report: Home of the function from a configuration to its :class:`Report`.
         pictures: Home of the function from the tables to figures by name.
+        follow_up: Home of the function from configuration, plan and tables to the cells that follow from what was
+            found, none when there is nothing left to measure; empty for a command without such.
     """
 
     name: str
@@ -65,6 +69,8 @@ class MeasuringCommand:
     plan: str
     report: str
     pictures: str = field(repr=False)
+    follow_up: str = ""
+    later_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def configure(self, given: Mapping[str, Any], *, folder: Path, prefix: str = "--") -> RunConfiguration:
         """The configuration that options stand for; see :func:`~gradscope.running.setting.read_settings`."""
@@ -76,6 +82,11 @@ class MeasuringCommand:
         """The cells of a run."""
         plan: Plan = load(self.plan)(configuration)
         return plan
+
+    def cells_after(self, configuration: RunConfiguration, plan: Plan, tables: Frames) -> tuple[Cell, ...]:
+        """The cells that follow from what was found so far."""
+        cells: tuple[Cell, ...] = load(self.follow_up)(configuration, plan, tables) if self.follow_up else ()
+        return cells
 
     def report_of(self, configuration: RunConfiguration) -> Report:
         """How its tables are shown."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,23 +34,33 @@ def execute(command: MeasuringCommand, configuration: RunConfiguration) -> int:
         store.prepare_folder(configuration.out)
     for text in plan.messages:
         messages.say(text)
-    outcome = _sweep(plan, configuration, messages)
+    outcome = _sweep(plan, command, configuration, messages)
     if outcome.results:
         _report(command, configuration, plan, outcome, time.perf_counter() - started, messages)
     return _exit_code(plan, outcome, configuration, messages)
 
 
-def _sweep(plan: Plan, configuration: RunConfiguration, messages: Messages) -> SweepOutcome:
+def _sweep(plan: Plan, command: MeasuringCommand, configuration: RunConfiguration, messages: Messages) -> SweepOutcome:
+    """The cells of the plan, and round by round those that follow from what they gave."""
     memory = store.CellStore(configuration.out, resume=configuration.resume) if configuration.out else None
-    with remembered_interrupt() as check, messages.progress(len(plan.cells), "Measuring") as advance:
 
-        def finished(cell: Cell) -> None:
-            advance(f"{cell.label}, seed {cell.seed}")
-            check()
+    def measured(cells: Sequence[Cell], what: str) -> SweepOutcome:
+        with remembered_interrupt() as check, messages.progress(len(cells), what) as advance:
 
-        outcome = run_sweep(plan.cells, memory=memory, run=run_cell, finished=finished)
+            def finished(cell: Cell) -> None:
+                advance(f"{cell.label}, seed {cell.seed}")
+                check()
+
+            return run_sweep(cells, memory=memory, run=run_cell, finished=finished)
+
+    outcome = measured(plan.cells, "Measuring")
     if outcome.recalled:
         messages.say(f"{outcome.recalled} of {len(plan.cells)} cells were finished by an earlier run.")
+    while not outcome.interrupted:
+        more = command.cells_after(configuration, plan, store.frames(outcome.results, command.columns))
+        if not more:
+            break
+        outcome = outcome.followed_by(measured(more, "Trying what may help"))
     for text in dict.fromkeys(note for result in outcome.results for note in (*result.notes, result.failure) if note):
         messages.say(text)
     return outcome
@@ -122,7 +133,7 @@ def _run_document(
 
 def _exit_code(plan: Plan, outcome: SweepOutcome, configuration: RunConfiguration, messages: Messages) -> int:
     if outcome.interrupted:
-        done = f"Interrupted after {len(outcome.results)} of {len(plan.cells)} cells"
+        done = f"Interrupted after {min(len(outcome.results), len(plan.cells))} of {len(plan.cells)} cells"
         again = "; go on with --resume" if configuration.out else "; with --out DIR a run can be resumed"
         messages.say(f"{done}{again}.")
         return INTERRUPTED

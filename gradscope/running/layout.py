@@ -30,7 +30,7 @@ def rich_table(
     """
     table = Table(
         title=title,
-        caption=caption,
+        caption=Text(caption) if caption else None,  # a label may hold what rich takes for markup
         caption_justify="left",
         title_justify="left",
         box=box.SIMPLE_HEAD,

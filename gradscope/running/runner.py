@@ -43,6 +43,10 @@ class SweepOutcome:
     recalled: int
     interrupted: bool
 
+    def followed_by(self, other: SweepOutcome) -> SweepOutcome:
+        """Both, one after the other."""
+        return SweepOutcome(self.results + other.results, self.recalled + other.recalled, other.interrupted)
+
 
 def run_cell(cell: Cell) -> CellResult:
     """Measure one cell.

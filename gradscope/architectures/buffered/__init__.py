@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from gradscope.architectures.spec import ArchitectureSpec
+from gradscope.architectures.spec import ArchitectureSpec, Situation
 from gradscope.contract.option import Option, OptionValue
 
 _buffered = partial(ArchitectureSpec, "buffered")
 
 
-def _near_anchors(given: Mapping[str, Any], length: int) -> dict[str, OptionValue]:
-    # a shortcut is reached and left in up to L lossy steps, which cost more than the chain of anchors
-    return {"L": min(given["L"], 5), "alpha": 1.0}
+def _nearer_anchors(given: Mapping[str, Any], situation: Situation) -> list[dict[str, OptionValue]]:
+    # a shortcut is reached and left in up to L lossy steps, which cost more than the chain of anchors; with fewer than
+    # five between them the anchors' own growth adds up
+    return [{"L": 5, "alpha": 1.0}, {"L": 8, "alpha": 1.0}]
 
 
-def _far_anchors(given: Mapping[str, Any], length: int) -> dict[str, OptionValue]:
-    return {"L": max(given["L"], 5), "alpha": min(given["alpha"], 1.0)}
+def _contracting_skips(given: Mapping[str, Any], situation: Situation) -> list[dict[str, OptionValue]]:
+    # beside U, whose radius is about 0.6: the narrower the matrix, the more a skip has to keep
+    return [{"alpha": alpha} for alpha in (0.65, 0.6, 0.7)]
 
 
 _sc_lstm = partial(
@@ -32,8 +34,7 @@ _sc_lstm = partial(
         Option("alpha", 1.0, "weight of the shortcut"),
     ),
     memory_dial="bias of the forget gate",
-    lengthens=_near_anchors,
-    calms=_far_anchors,
+    remedies=_nearer_anchors,
 )
 
 
@@ -57,7 +58,6 @@ BUFFERED = {
             Option("k", 4, "steps that the connection skips", minimum=1),
             Option("alpha", 1.0, "weight of the connection; below 1 it contracts"),
         ),
-        lengthens=lambda given, length: {"k": 4, "alpha": 0.6},
-        calms=lambda given, length: {"k": 4, "alpha": min(given["alpha"], 0.6)},
+        remedies=_contracting_skips,
     ),
 }

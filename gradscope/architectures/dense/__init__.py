@@ -6,22 +6,26 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from gradscope.architectures.spec import ArchitectureSpec
+from gradscope.architectures.keeping import keeping_modulus
+from gradscope.architectures.spec import ArchitectureSpec, Situation
 from gradscope.contract.option import Option, OptionValue
 
 _dense = partial(ArchitectureSpec, "dense")
 
 
-def _tanh_inside(given: Mapping[str, Any], length: int) -> dict[str, OptionValue]:
-    return {"inner": "tanh"} if given["depth"] > 1 else {}  # one tanh sub-layer explodes
+def _tanh_inside(given: Mapping[str, Any], situation: Situation) -> list[dict[str, OptionValue]]:
+    return [{"inner": "tanh"}]
 
 
-def _small_steps(given: Mapping[str, Any], length: int) -> dict[str, OptionValue]:
-    return {"alpha": min(abs(given["alpha"]), float(f"{2 / length:.2g}"))}
+def _small_steps(given: Mapping[str, Any], situation: Situation) -> list[dict[str, OptionValue]]:
+    # T small steps add up to about one decade; still smaller ones write nothing into the state
+    return [{"alpha": float(f"{steps / situation.length:.2g}")} for steps in (5, 2)]
 
 
-def _orthogonal(given: Mapping[str, Any], length: int) -> dict[str, OptionValue]:
-    return {"init": "orthogonal", "radius": 1.0}
+def _orthogonal(given: Mapping[str, Any], situation: Situation) -> list[dict[str, OptionValue]]:
+    # in a stack the layers' memories add up, so that it takes a little loss in each
+    within = keeping_modulus(situation.length, decades=1.0)
+    return [{"init": "orthogonal", "radius": radius} for radius in (1.0, within)]
 
 
 DENSE = {
@@ -45,7 +49,7 @@ DENSE = {
         parallelisable=False,
         state_size="H",
         options=(Option("alpha", 1.0, "size of the residual step"),),
-        calms=_small_steps,
+        remedies=_small_steps,
     ),
     "rrn": _dense(
         home="gradscope.architectures.dense.rrn:RRN",
@@ -58,7 +62,7 @@ DENSE = {
             Option("depth", 2, "affine sub-layers K in one step", minimum=1),
             Option("inner", "sigmoid", "activation of the sub-layers", choices=("sigmoid", "tanh", "relu")),
         ),
-        lengthens=_tanh_inside,
+        remedies=_tanh_inside,
     ),
     "linear-rnn": _dense(
         home="gradscope.architectures.dense.linear_rnn:LinearRNN",
@@ -72,8 +76,7 @@ DENSE = {
             Option("radius", 1.0, "spectral radius of A (of its limit, for ginibre)", minimum=0.0),
         ),
         memory_dial="scale of A",
-        lengthens=_orthogonal,
-        calms=_orthogonal,
+        remedies=_orthogonal,
     ),
     "ind-rnn": _dense(
         home="gradscope.architectures.dense.ind_rnn:IndRNN",

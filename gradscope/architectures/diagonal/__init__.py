@@ -7,14 +7,14 @@ from functools import partial
 from typing import Any
 
 from gradscope.architectures.keeping import keeping_modulus
-from gradscope.architectures.spec import ArchitectureSpec
+from gradscope.architectures.spec import ArchitectureSpec, Situation
 from gradscope.contract.option import Option, OptionValue
 
 _diagonal = partial(ArchitectureSpec, "diagonal")
 
 
-def _outer_ring(given: Mapping[str, Any], length: int) -> dict[str, OptionValue]:
-    return {"r_min": max(given["r_min"], keeping_modulus(length)), "r_max": 1.0}
+def _outer_ring(given: Mapping[str, Any], situation: Situation) -> list[dict[str, OptionValue]]:
+    return [{"r_min": max(given["r_min"], keeping_modulus(situation.length)), "r_max": 1.0}]
 
 
 DIAGONAL = {
@@ -31,7 +31,7 @@ DIAGONAL = {
             Option("max_phase", 6.28, "largest angle of λ", minimum=0.0),
         ),
         memory_dial="ν of every unit, with the γ that normalises it",
-        lengthens=_outer_ring,
+        remedies=_outer_ring,
         memory_rank=1,
     ),
     "min-gru": _diagonal(

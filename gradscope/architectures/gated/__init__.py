@@ -7,18 +7,20 @@ from functools import partial
 from typing import Any
 
 from gradscope.architectures.keeping import keeping_bias
-from gradscope.architectures.spec import ArchitectureSpec, MemoryComponent
+from gradscope.architectures.spec import ArchitectureSpec, Situation
 from gradscope.contract.option import Option, OptionValue
 
 _gated = partial(ArchitectureSpec, "gated")
 
 
-def _forget_less(given: Mapping[str, Any], length: int) -> dict[str, OptionValue]:
-    return {"forget_bias": max(given["forget_bias"], keeping_bias(length)), "chrono": 0}
-
-
-def _chrono(length: int) -> dict[str, OptionValue]:
-    return {"chrono": max(2, length)}
+def _forget_less(given: Mapping[str, Any], situation: Situation) -> list[dict[str, OptionValue]]:
+    # chrono initialisation spreads the units' memories up to T; of forget biases the smaller is for wide layers, whose
+    # U adds to what the gates keep
+    biases = [keeping_bias(T, given["forget_bias"], situation.kept()) for T in (situation.length, situation.length / 3)]
+    found: list[dict[str, OptionValue]] = [{"chrono": max(2, situation.length), "forget_bias": 0.0}]
+    for bias in biases:
+        found.append({"forget_bias": bias, "chrono": 0})
+    return found
 
 
 GATED = {
@@ -34,9 +36,8 @@ GATED = {
             Option("chrono", 0, "longest memory T_max for chrono initialisation, 0 for none", minimum=0),
         ),
         memory_dial="bias of the forget gate",
-        lengthens=_forget_less,
+        remedies=_forget_less,
         memory_rank=2,
-        memory_component=MemoryComponent("c", _chrono),
         torch_class="torch.nn:LSTM",
     ),
     "gru": _gated(

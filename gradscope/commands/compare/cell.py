@@ -11,12 +11,13 @@ import pandas as pd
 
 from gradscope.commands.compare.columns import SUMMARY_COLUMNS
 from gradscope.commands.compare.options import CompareConfiguration
-from gradscope.contract.component import components_to_ask_for
+from gradscope.contract.component import components_to_ask_for, judged_component
 from gradscope.contract.model import Model
 from gradscope.errors import UnknownName
-from gradscope.measurements.diagnose import diagnosis_of
+from gradscope.measurements.diagnose import diagnosis_of, probed_norms
 from gradscope.measurements.gradient_norms import gradient_norms
 from gradscope.measurements.gradient_result import GradientNorms
+from gradscope.measurements.judgement import NO_REASON
 from gradscope.running.cell import FAILED, SUMMARY, UNKNOWN_VERDICT, CellResult, ModelCell
 from gradscope.running.plan import Plan, plan_cells
 
@@ -42,9 +43,10 @@ class GradientCell(ModelCell):
         model = self.build()
         tables: dict[str, list[pd.DataFrame]] = {"gradients": [], SUMMARY: []}
         notes: list[str] = []
-        for norms, note in self._norms(model):
+        for norms, probed, note in self._norms(model):
+            found = diagnosis_of(norms, model, self.label, self.component or None, probed)
             tables["gradients"].append(norms.to_dataframe(every_step=self.every_step))
-            tables[SUMMARY].append(diagnosis_of(norms, model, self.label, self.component or None).to_dataframe())
+            tables[SUMMARY].append(found.to_dataframe())
             notes += [*([note] if note else []), *norms.notes]
         if len(tables[SUMMARY]) > 1:
             notes.insert(0, f"{self.input.choice.kind}: every length has its own input and run.")
@@ -52,12 +54,16 @@ class GradientCell(ModelCell):
         named = {name: frame.assign(arch=self.label, seed=self.seed) for name, frame in whole.items()}
         return CellResult(named, tuple(dict.fromkeys(notes)))
 
-    def _norms(self, model: Model) -> Iterator[tuple[GradientNorms, str]]:
-        """One result for all lengths, or one per length where a shorter input is not the beginning of a longer one."""
+    def _norms(self, model: Model) -> Iterator[tuple[GradientNorms, GradientNorms | None, str]]:
+        """One result for all lengths, or one per length where a shorter input is not the beginning of a longer one.
+
+        With it what the forecast needs beside it, and a note.
+        """
         groups = [self.lengths] if self.input.choice.has_stable_prefix else [(length,) for length in self.lengths]
         for lengths in groups:
             x, note = self.input.draw(lengths[-1], self.seed, dtype=self.dtype, device=self.device)
-            yield gradient_norms(model, x, lengths, loss=self.loss, seed=self.seed, largest_entries=True), note
+            norms = gradient_norms(model, x, lengths, loss=self.loss, seed=self.seed, largest_entries=True)
+            yield norms, probed_norms(model, x, lengths, self.loss, self.seed), note
 
     def failed_rows(self) -> list[dict[str, Any]]:
         """A row a length."""
@@ -75,6 +81,8 @@ class GradientCell(ModelCell):
             "exact_zeros": 0,
             "status": FAILED,
             "verdict": UNKNOWN_VERDICT,
+            "judged": judged_component(model),
+            "reason": NO_REASON,
         }
         return [row | {"length": length} for length in self.lengths]
 

@@ -11,7 +11,7 @@ GRADIENT_COLUMNS = (
     "log10_norm",
     "log10_norm_median",
 )
-SUMMARY_COLUMNS = (
+_COMPONENT_COLUMNS = (
     "arch",
     "seed",
     "length",
@@ -37,5 +37,21 @@ SUMMARY_COLUMNS = (
     "parameters_stored",
     "exact_zeros",
 )
-TABLES = {"gradients": GRADIENT_COLUMNS, "summary": SUMMARY_COLUMNS}
+# Of the gradient that is judged, which is not the component's.
+JUDGED_COLUMNS = (
+    "judged",
+    "drop_decades",
+    "rate_decades_per_step",
+    "carried_decades",
+    "memory_horizon_steps",
+    "forecast",
+    "zero_from_steps_back",
+    "log10_input_share",
+    "log10_largest_input_share",
+    "reason",
+)
+SUMMARY_COLUMNS = (*_COMPONENT_COLUMNS, *JUDGED_COLUMNS)
+ADVICE = "advice"  # what was tried where something is wrong: a row a candidate and seed
+ADVICE_COLUMNS = ("arch", "verdict", "length", "candidate", "seed", "candidate_verdict", "carried_decades")
+TABLES = {"gradients": GRADIENT_COLUMNS, "summary": SUMMARY_COLUMNS, ADVICE: ADVICE_COLUMNS}
 REQUIRED = ("gradients", "summary")  # without which a run cannot be read

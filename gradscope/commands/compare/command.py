@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from gradscope.commands.compare.columns import REQUIRED, TABLES
+from gradscope.commands.compare.columns import JUDGED_COLUMNS, REQUIRED, TABLES
 from gradscope.commands.compare.options import OPTIONS, CompareConfiguration
+from gradscope.measurements.verdict import VERDICTS
 from gradscope.running.command import MeasuringCommand
 
 _HELP = (
     "Compare how far gradients travel back through time, exactly, at every length.\n\n"
-    "One row an architecture: log10 of the gradient norm at the first step relative to the last, decades per step, "
-    "horizons, where float32 and float16 lose it, a verdict and what to try. Verdict: vanishing or exploding from "
-    "two decades on, saturated for an exact zero. Exit codes: 0 done, 2 wrong use, 4 some cells failed, "
-    "130 interrupted."
+    "One row an architecture: log10 of the gradient norm at the first step relative to the last; of the whole state's "
+    "gradient, which is judged, what is dropped at once and what is carried to the first step in decades, decades per "
+    "step, the horizon from which on two decades are lost; where float32 and float16 lose it; a forecast of how well "
+    "the last output can learn from the first input (higher is better); a verdict, and what was tried and helps. Over "
+    "seeds: median [smallest … largest].\n\n"
+    f"Verdicts, the first that applies: {'; '.join(f'{word}, {says}' for word, says in VERDICTS.items())}. Over seeds "
+    "that differ: mixed, with counts.\n\n"
+    "Exit codes: 0 done, 2 wrong use, 4 some cells failed, are not finite or saturated, 130 interrupted."
 )
 _EPILOG = (
     "Examples: gradscope compare · gradscope compare --arch lstm,rrn,lru --lengths 10..1000 --out results · "
@@ -30,4 +35,6 @@ COMMAND = MeasuringCommand(
     plan="gradscope.commands.compare.cell:plan_of",
     report="gradscope.commands.compare.table:report_of",
     pictures="gradscope.commands.compare.pictures:pictures_of",
+    follow_up="gradscope.commands.compare.trial:trials_after",
+    later_columns={"summary": JUDGED_COLUMNS},
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gradscope.errors import UnknownName
 from gradscope.running.configuration import RunConfiguration
-from gradscope.running.options import MEASURE, POSITIVE, RESULT, WHAT, WORD, shared, shared_with_help
+from gradscope.running.options import FLAG, MEASURE, POSITIVE, RESULT, WHAT, WORD, shared, shared_with_help
 from gradscope.running.setting import Setting, with_defaults
 
 OPTIONS = with_defaults(
@@ -21,8 +21,13 @@ OPTIONS = with_defaults(
         ),
         **shared("hidden_size", "num_layers", "match", "checkpoint", "input", "data", "input_size", "batch", "loss"),
         "component": Setting(
-            WORD, "NAME", MEASURE, "What the table is about: h, c, x, <state>, …; each model's own when not given."
+            WORD,
+            "NAME",
+            MEASURE,
+            "Whose norms and limits of dtypes are shown: h, c, x, <state>, …; each model's own when not given. Judged "
+            "is <state> in any case.",
         ),
+        "no_remedies": Setting(FLAG, "", MEASURE, "Do not try what may help where something is wrong."),
         **shared("seeds", "seed", "device", "dtype"),
         **shared_with_help("threads", "Threads that torch may use; its own choice when not given."),
         **shared_with_help("max_memory", "Refuse models without a recurrence that need more memory than this."),
@@ -43,6 +48,7 @@ class CompareConfiguration(RunConfiguration):
     relative_to: str | None
     loss: str
     component: str | None
+    no_remedies: bool
     clip_norm: float | None
 
     @property

@@ -7,9 +7,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from gradscope.commands.compare.rows import columns_of
-from gradscope.measurements.summary_cells import row_verdict
-from gradscope.numerics.averages import finite_mean
+from gradscope.measurements.verdict import over_seeds
+from gradscope.numerics.averages import Values, middle
 from gradscope.running.grammar import listed, verb
 
 
@@ -19,7 +18,7 @@ def findings(summary: pd.DataFrame) -> list[str]:
     rows = summary[summary["length"] == longest]
     relative: dict[str, float] = {}
     for label in rows["arch"].unique():
-        value = finite_mean(rows.loc[rows["arch"] == label, "log10_relative_norm"].to_numpy(dtype=float))
+        value = middle(_finite(rows.loc[rows["arch"] == label, "log10_relative_norm"]))
         if not math.isnan(value):
             relative[str(label)] = value
     sentences = [_spread(relative, longest)] if relative else []
@@ -27,10 +26,26 @@ def findings(summary: pd.DataFrame) -> list[str]:
     lost = _lost(rows)
     if lost:
         sentences.append(lost)
-    exploding = [n for n in relative if row_verdict(columns_of(rows[rows["arch"] == n])) == "exploding"]
+    exploding = _with_verdict(rows, "exploding")
     if exploding:
-        sentences.append(f"{listed(exploding)} {verb(exploding, 'explodes', 'explode')}: clip, or shrink the gain.")
+        sentences.append(f"{listed(exploding)} {verb(exploding, 'explodes', 'explode')}.")
+    frozen = _with_verdict(rows, "frozen")
+    if frozen:
+        sentences.append(
+            f"{listed(frozen)} {verb(frozen, 'is', 'are')} frozen: the gradient arrives, but hardly anything is "
+            "written into the state."
+        )
     return sentences
+
+
+def _with_verdict(rows: pd.DataFrame, wanted: str) -> list[str]:
+    labels = map(str, rows["arch"].unique())
+    return [label for label in labels if over_seeds(map(str, rows.loc[rows["arch"] == label, "verdict"])) == wanted]
+
+
+def _finite(values: pd.Series) -> Values:
+    numbers = values.to_numpy(dtype=float)
+    return np.asarray(numbers[np.isfinite(numbers)])
 
 
 def _spread(relative: dict[str, float], longest: int) -> str:

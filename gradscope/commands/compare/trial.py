@@ -1,0 +1,107 @@
+"""Candidates in place of an architecture where something is wrong: measured with the same seeds, until one helps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from gradscope.architectures.spec import Situation
+from gradscope.commands.compare.cell import GradientCell
+from gradscope.commands.compare.columns import ADVICE
+from gradscope.commands.compare.options import CompareConfiguration
+from gradscope.commands.compare.rows import trials_of
+from gradscope.measurements.advice import Candidate, candidates
+from gradscope.measurements.trial import NOT_TRIED, judged, median_kept
+from gradscope.measurements.verdict import TROUBLES, over_seeds
+from gradscope.running.architecture_choice import ArchitectureChoice
+from gradscope.running.cell import SUMMARY, UNKNOWN_VERDICT, CellResult, ModelCell
+from gradscope.running.definitions import content_hashes
+from gradscope.running.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialCell(ModelCell):
+    """What is judged of a candidate.
+
+    Attributes:
+        length: At which.
+        instead_of: Label of the architecture that something is wrong with.
+        verdict: What.
+    """
+
+    command = "compare"
+    length: int
+    loss: str
+    instead_of: str
+    verdict: str
+
+    def measure(self) -> CellResult:
+        """One row; a candidate that cannot be built or measured is no advice, and no failure of the run."""
+        verdict, carried = UNKNOWN_VERDICT, math.nan
+        try:
+            x, _ = self.input.draw(self.length, self.seed, dtype=self.dtype, device=self.device)
+            judgement = judged(self.build(), x, self.loss, self.seed)
+            verdict, carried = judgement.verdict, judgement.carried_decades
+        except NOT_TRIED:
+            pass
+        row = {
+            "arch": self.instead_of,
+            "verdict": self.verdict,
+            "length": self.length,
+            "candidate": self.label,
+            "seed": self.seed,
+            "candidate_verdict": verdict,
+            "carried_decades": carried,
+        }
+        return CellResult({ADVICE: pd.DataFrame([row])})
+
+
+def trials_after(
+    configuration: CompareConfiguration, plan: Plan, tables: Mapping[str, pd.DataFrame]
+) -> tuple[TrialCell, ...]:
+    """The next candidate of every architecture that something is wrong with, for each seed; none where one helps."""
+    if configuration.no_remedies:
+        return ()
+    first = {cell.label: cell for cell in reversed(plan.cells) if isinstance(cell, GradientCell)}
+    last = tables[SUMMARY][tables[SUMMARY]["length"] == configuration.longest]
+    found: list[TrialCell] = []
+    for label, cell in reversed(first.items()):
+        verdicts = [str(each) for each in last.loc[last["arch"] == label, "verdict"]]
+        verdict = over_seeds(verdicts)
+        tried = trials_of(tables[ADVICE], label)
+        if not set(verdicts) & set(TROUBLES) or any(trial.helps for trial in tried):
+            continue
+        left = list(_candidates(cell))[len(tried) :]
+        found += [_trial(cell, left[0], verdict, seed) for seed in configuration.seed_numbers] if left else []
+    return tuple(found)
+
+
+def _candidates(cell: GradientCell) -> Iterator[Candidate]:
+    def kept() -> float:
+        x, _ = cell.input.draw(max(cell.lengths), cell.seed, dtype=cell.dtype, device=cell.device)
+        return median_kept(cell.build(), x)
+
+    situation = Situation(max(cell.lengths), cell.hidden_size, cell.model.num_layers, kept)
+    choice = cell.model.architecture
+    yield from candidates(choice.name, dict(choice.options), situation)
+
+
+def _trial(cell: GradientCell, candidate: Candidate, verdict: str, seed: int) -> TrialCell:
+    choice = ArchitectureChoice(candidate.name, candidate.options, candidate.label)
+    data = cell.input.choice.data
+    return TrialCell(
+        model=replace(cell.model, architecture=choice, checkpoint=""),
+        input=cell.input,
+        seed=seed,
+        dtype=cell.dtype,
+        device=cell.device,
+        content=content_hashes(Path(data) if data else None),
+        length=max(cell.lengths),
+        loss=cell.loss,
+        instead_of=cell.label,
+        verdict=verdict,
+    )

@@ -1,0 +1,195 @@
+"""What is judged at one length: the gradient of the whole state, what it loses at once and with every step back.
+
+    relative norm at step 1 = drop + what is carried
+
+A loss reads part of the state, an LSTM's h say, and one or two steps further back the gradient lies in the part that
+remembers, c. What is lost on that way is lost once, whatever the length: the drop.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradscope.contract.component import INPUT, judged_component, layer_of
+from gradscope.contract.model import Model
+from gradscope.measurements.forecast import forecast_of
+from gradscope.measurements.gradient_result import GradientNorms
+from gradscope.measurements.verdict import Verdict, Zeros, verdict_of
+from gradscope.numerics.averages import log10_root_mean_square
+from gradscope.numerics.decades import FADED_DECADES
+from gradscope.numerics.fits import robust_slope
+
+Array = NDArray[np.float64]
+
+TRANSIENT_STEPS = 8  # a drop ends within so many steps of the last one,
+TRANSIENT_SHARE = 5  # and within a fifth of the length
+STEEPER = 10.0  # it is so many times as steep as the four times as many steps that follow it: a power law is six times
+SMALLEST_DROP = 0.1  # and so many decades deep: what is smaller makes no difference
+NO_REASON = "none"  # an empty text in a CSV file reads as no text at all
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One length; norms are root mean squares over the batch.
+
+    Attributes:
+        verdict: See :data:`~gradscope.measurements.verdict.VERDICTS`.
+        judged: The component that is judged: ``<state>``, or the primary one of a model without a recurrent state.
+        drop_decades: What is lost in the first steps back, before a rate holds; 0 or less.
+        rate_decades_per_step: What each step back after that gains, robust against single steps; negative: fading.
+        carried_decades: The norm at step 1 relative to the reference lag, without the drop.
+        memory_horizon_steps: Smallest lag from which on two decades and more are lost, the drop not counted; inf: not
+            within the length.
+        forecast: How well the last output can learn from the first input, higher is better; see
+            :func:`~gradscope.measurements.forecast.forecast_of`.
+        zero_from_steps_back: Smallest lag from which on the gradient is exactly zero; inf: it is not.
+        log10_input_share: √Σ_t‖∂L/∂x_t‖² relative to the norm at the reference lag, without the drop, for inputs with
+            as many features as the output has; of several layers the geometric mean, for an input goes through all.
+        log10_largest_input_share: The largest ‖∂L/∂x_t‖ relative to the judged norm of the same step, likewise.
+        reason: Why the verdict is unknown, cut or saturated; ``none`` otherwise.
+    """
+
+    verdict: Verdict
+    judged: str
+    drop_decades: float
+    rate_decades_per_step: float
+    carried_decades: float
+    memory_horizon_steps: float
+    forecast: float
+    zero_from_steps_back: float
+    log10_input_share: float
+    log10_largest_input_share: float
+    reason: str
+
+
+def judge(result: GradientNorms, model: Model, probed: GradientNorms | None = None) -> tuple[Judgement, ...]:
+    """One judgement for every length of a measurement.
+
+    Args:
+        result: With the judged component and ``x``.
+        model: What was measured.
+        probed: The same under a probe of the last output, for the forecast, where the loss is about other outputs too.
+    """
+    with np.errstate(invalid="ignore"):  # an exact zero relative to an exact zero is NaN
+        return tuple(_of_length(result, probed or result, model, index) for index in range(len(result.lengths)))
+
+
+def _of_length(result: GradientNorms, probed: GradientNorms, model: Model, index: int) -> Judgement:
+    name, length = judged_component(model), result.lengths[index]
+    by_lag = result.by_lag(index, name)
+    zeros, zero_from = result.zeros[index] if result.zeros else _plain_zeros(by_lag), _zero_from(by_lag)
+    profile = _profile(result, name, index)
+    shares = _input_shares(result, index, by_lag, profile, model) if model.state_size else (math.nan, math.nan)
+    return Judgement(
+        verdict=verdict_of(profile.carried, zeros, *shares),
+        judged=name,
+        drop_decades=profile.drop,
+        rate_decades_per_step=robust_slope(by_lag, profile.transient),
+        carried_decades=profile.carried,
+        memory_horizon_steps=_horizon(profile.relative - profile.drop),
+        forecast=forecast_of(probed, index, _profile(probed, name, index).carried),
+        zero_from_steps_back=zero_from,
+        log10_input_share=shares[0],
+        log10_largest_input_share=shares[1],
+        reason=_reason(by_lag, zeros, zero_from, length),
+    )
+
+
+@dataclass(frozen=True)
+class _Profile:
+    """A relative norm against the lag, and its drop.
+
+    Attributes:
+        reference: The lag that it is relative to.
+        relative: ``(length,)``.
+        transient: The lag at which the drop ends.
+        drop: Its decades.
+    """
+
+    reference: int
+    relative: Array
+    transient: int
+    drop: float
+
+    @property
+    def carried(self) -> float:
+        """What is left at step 1 without the drop."""
+        return float(self.relative[-1]) - self.drop
+
+
+def _profile(result: GradientNorms, name: str, index: int) -> _Profile:
+    by_lag = result.by_lag(index, name)
+    reference = min(result.reference_lag, len(by_lag) - 1)
+    relative = np.asarray(by_lag - by_lag[reference])
+    return _Profile(reference, relative, *_drop(relative, reference))
+
+
+def _drop(relative: Array, reference: int) -> tuple[int, float]:
+    """The lag at which the transient ends, and what is lost until there beyond the rate that follows."""
+    found = (reference, 0.0)
+    last = min(reference + TRANSIENT_STEPS, (len(relative) - 1) // TRANSIENT_SHARE)
+    for end in range(reference + 1, last + 1):
+        before = relative[end] / (end - reference)
+        after = robust_slope(relative[: end + 4 * (end - reference) + 1], end)
+        if before < 0 and abs(after) * STEEPER <= -before:
+            drop = float(relative[end] - min(after, 0.0) * (end - reference))
+            if drop < min(found[1], -SMALLEST_DROP):
+                found = (end, drop)
+    return found
+
+
+def _horizon(carried: Array) -> float:
+    """Smallest lag from which on everything lies two decades below; inf where the last does not, NaN for no numbers."""
+    if np.isnan(carried).any():
+        return math.nan
+    above = np.flatnonzero(carried > -FADED_DECADES)
+    first = int(above[-1]) + 1 if len(above) else 0
+    return math.inf if first == len(carried) else float(first)
+
+
+def _zero_from(by_lag: Array) -> float:
+    if not np.isneginf(by_lag[-1]):
+        return math.inf
+    other = np.flatnonzero(~np.isneginf(by_lag))
+    return float(other[-1] + 1) if len(other) else 0.0
+
+
+def _input_shares(
+    result: GradientNorms, index: int, by_lag: Array, profile: _Profile, model: Model
+) -> tuple[float, float]:
+    if INPUT not in result.log10_norm:
+        return math.nan, math.nan
+    inputs = result.by_lag(index, INPUT)
+    features = math.log10(max(1.0, model.output_size / model.input_size)) / 2
+    each = inputs - by_lag
+    together = log10_root_mean_square(inputs) + math.log10(len(inputs)) / 2 - by_lag[profile.reference] - profile.drop
+    largest = each[np.isfinite(each)].max(initial=-math.inf)
+    layers = 1 + max(map(layer_of, model.components), default=0)
+    return float(together + features) / layers, float(largest + features) / layers
+
+
+def _reason(by_lag: Array, zeros: Zeros, zero_from: float, length: int) -> str:
+    if zeros:
+        return f"{_REASONS[zeros]} from step {length - int(zero_from)} back"
+    broken = np.flatnonzero(np.isnan(by_lag) | np.isposinf(by_lag))
+    if not len(broken):
+        return NO_REASON
+    if broken[0] == 0:
+        return "non-finite states or loss"
+    return f"non-finite from step {length - int(broken[0])} back"
+
+
+_REASONS = {
+    "saturated": "rounds to zero in this dtype",
+    "cut": "no path",
+    "cut or saturated": "exactly zero",
+}
+
+
+def _plain_zeros(by_lag: Array) -> Zeros:
+    """Of norms whose zeros were not told apart."""
+    return "cut or saturated" if np.isneginf(by_lag[-1]) else ""
