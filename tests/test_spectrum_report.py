@@ -16,7 +16,7 @@ from gradscope.commands.spectrum.pictures import (
     plot_products,
     plot_temporal,
 )
-from gradscope.commands.spectrum.rows import largest_exponent, misleading, spectrum_rows
+from gradscope.commands.spectrum.rows import disagreement, largest_exponent, misleading, spectrum_rows
 from gradscope.commands.spectrum.sentences import findings
 from gradscope.commands.spectrum.table import spectrum_markdown, spectrum_table
 from gradscope.measurements.drawing import line_styles
@@ -33,6 +33,7 @@ def summary(*rows):
         row |= {"lyapunov_max_nats_per_step": exponent, "lyapunov_max_standard_error": error, "status": "ok"}
         row |= {"exp_lyapunov_max": math.exp(exponent), "verdict": stability(exponent, error, 200)}
         row |= {"longest_time_constant": math.inf if radius >= 1 else 3.0, "radius_per_period": math.nan}
+        row |= {"carried_decades": math.nan}
         made.append(row | (more[0] if more else {}))
     return pd.DataFrame(made)
 
@@ -86,7 +87,7 @@ def test_seeds_that_differ_are_mixed_and_nothing_misleads():
     frame = summary(("a", 0.7, -0.4, 1e-3), ("a", 1.1, 0.1, 1e-3))
     assert largest_exponent(frame).verdict == "mixed"
     assert misleading(frame) == ""
-    assert spectrum_rows(frame).rows[0][-1].startswith("mixed (Λ₁ -0.1500")
+    assert spectrum_rows(frame).rows[0][-1].startswith("mixed (1 contracting, 1 expanding; Λ₁ -0.1500")
 
 
 def test_short_sequences_mislead_nobody():
@@ -304,3 +305,28 @@ def test_repeated_eigenvalues_are_counted():
 def test_empty_frames_give_a_sentence(name, plot):
     (axes,) = plot(pd.DataFrame(columns=list(TABLES[name]))).axes
     assert axes.texts[0].get_text().endswith(".")
+
+
+def with_gradient(exponent, error, carried, length=1000):
+    return summary(("x", 0.9, exponent, error)).assign(length=length, carried_decades=carried)
+
+
+@pytest.mark.parametrize(
+    ("nats", "error", "carried", "says"),
+    [
+        (-0.01, 0.0001, -4.5, ""),  # −4.3 decades promised: both fading
+        (-0.0001, 0.0001, -5.0, "5.0 decades are lost before it lies in the slowest direction"),
+        (0.0001, 0.0001, 3.0, "3.0 decades are gained in a transient"),
+        (-0.0044, 0.001, -2.2, ""),  # −1.9 promised, within its error of −2.2
+        (-math.inf, 0.0, -math.inf, ""),
+    ],
+)
+def test_the_exponent_and_the_gradient_agree_or_the_answer_says_why_not(nats, error, carried, says):
+    found = disagreement(with_gradient(nats, error, carried))
+    assert (says in found) if says else found == ""
+
+
+def test_seeds_that_differ_are_counted():
+    frame = pd.concat([with_gradient(value, 0.0001, 0.0).assign(seed=i) for i, value in enumerate((-0.5, -0.5, 0.5))])
+    assert largest_exponent(frame).counts == "2 contracting, 1 expanding"
+    assert "mixed (2 contracting, 1 expanding; Λ₁" in spectrum_rows(frame).rows[0][-1]

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gradscope.commands.compare.columns import GRADIENT_COLUMNS, SUMMARY_COLUMNS
+from gradscope.commands.compare.columns import GRADIENT_COLUMNS, JUDGED_COLUMNS, SUMMARY_COLUMNS
 from gradscope.commands.compare.command import COMMAND
+from gradscope.commands.compare.rows import comparison
 from gradscope.errors import UsageError
 from gradscope.running import store
 from gradscope.running.cell import CellResult
@@ -132,3 +133,25 @@ def test_folders_that_cannot_be_written(tmp_path: Path) -> None:
         store.prepare_folder(tmp_path / "file")
     with pytest.raises(UsageError, match=r"--out .*below cannot be written"):
         store.prepare_folder(tmp_path / "file" / "below")
+
+
+def test_folders_of_an_earlier_version_are_read(tmp_path: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    gradients, summary = tables
+    store.write_frame(gradients, tmp_path / "gradients.csv")
+    earlier = summary.drop(columns=list(JUDGED_COLUMNS)).assign(verdict="vanishing")
+    store.write_frame(earlier, tmp_path / "summary.csv")
+    found = store.read_frames(tmp_path, COMMAND)
+    assert found["summary"][list(JUDGED_COLUMNS)].isna().all().all()
+    assert set(COMMAND.pictures_of(found)) == {"gradient_norms", "length_sweep"}
+    row = comparison(found["summary"])
+    assert row.rows[0][-1] == "vanishing"
+    assert row.rows[0][row.headers.index("carried")] == "–"
+
+
+def test_cells_of_an_earlier_version_read_nan_where_they_have_no_column() -> None:
+    (frame,) = store.frames(
+        (CellResult({"summary": pd.DataFrame({"arch": ["rnn"], "verdict": ["vanishing"]})}),),
+        {"summary": ("arch", "verdict", "carried_decades")},
+    ).values()
+    assert frame.loc[0, "verdict"] == "vanishing"
+    assert math.isnan(frame.loc[0, "carried_decades"])

@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 def profile(axes: Axes, mine: pd.DataFrame, reference_lag: int, look: LineStyle, label: str) -> None:
-    """One line: the relative norm against steps back, mean over the seeds, their range as a band."""
+    """One line: the relative norm against steps back, median over the seeds, their range as a band."""
     if mine.empty:
         axes.plot([], [], color=look.colour, linestyle=look.line, label=f"{label} (not measured)")
         return
@@ -34,13 +34,13 @@ def profile(axes: Axes, mine: pd.DataFrame, reference_lag: int, look: LineStyle,
         axes.plot([], [], color=look.colour, linestyle=look.line, label=f"{label} ({what})")
         return
     lags, relative = lags[known], relative[known]
-    mean = np.nanmean(relative, axis=1)
+    median = np.nanmedian(relative, axis=1)
     if zero_from is not None:
-        mark_end(axes, lags[-1], mean[-1], look)
+        mark_end(axes, lags[-1], median[-1], look)
         label += f"\n(exact zero from {zero_from} {'step' if zero_from == 1 else 'steps'} back)"
     axes.plot(
         lags,
-        mean,
+        median,
         color=look.colour,
         linestyle=look.line,
         marker=look.marker,

@@ -40,26 +40,26 @@ def _two_lines(text: str) -> str:
 
 
 def plot_length_sweep(summary: pd.DataFrame) -> Figure:
-    """Relative norm at step 1 against the length, mean and deviation over seeds."""
+    """Relative norm at step 1 against the length, median and range over seeds."""
     figure, axes = figure_with_axes("Gradient at the first step against sequence length")
     for label, look in line_styles(list(summary["arch"])).items():
         values = summary[summary["arch"] == label].assign(
             value=lambda frame: frame["log10_relative_norm"].replace([-np.inf, np.inf], np.nan)
         )
         grouped = values.groupby("length")["value"]
-        mean, deviation = grouped.mean(), grouped.std().fillna(0.0)
+        median, smallest, largest = grouped.median(), grouped.min(), grouped.max()
         norms = values.pivot_table(index="length", columns="seed", values="log10_norm_step_1", dropna=False)
-        zero_from = exactly_zero_from(mean.index.to_numpy(), norms.to_numpy(dtype=float))
-        known = mean.dropna()
+        zero_from = exactly_zero_from(median.index.to_numpy(), norms.to_numpy(dtype=float))
+        known = median.dropna()
         if known.empty:
             label += " (not finite)" if zero_from is None else " (exact zero)"
         elif zero_from is not None:
             mark_end(axes, known.index[-1], known.iloc[-1], look)
             label += f"\n(exact zero from T={zero_from} on)"
         axes.errorbar(
-            mean.index,
-            mean,
-            yerr=deviation,
+            median.index,
+            median,
+            yerr=[median - smallest, largest - median],
             color=look.colour,
             linestyle=look.line,
             marker=look.marker,

@@ -99,7 +99,7 @@ def _lost(rows: pd.DataFrame) -> str:
     for label in rows["arch"].unique():
         steps = rows.loc[rows["arch"] == label, "float32_lost_steps_back"].to_numpy(dtype=float)
         if len(steps) and np.isfinite(steps).all():
-            found.append(f"{label} from {_steps(steps.mean())} back on")
+            found.append(f"{label} from {_steps(middle(steps))} back on")
     return f"A plain float32 backward pass prints exactly 0 for {listed(found)}." if found else ""
 
 

@@ -24,9 +24,11 @@ from gradscope.measurements.jacobian_spectrum import JacobianSpectrum, SpectrumT
 from gradscope.measurements.lyapunov_exponents import LyapunovExponents, error_of_mean, exponents_of, growth_per_step
 from gradscope.measurements.stability import stability
 from gradscope.measurements.temporal_jacobian import TemporalJacobian, temporal_jacobian
+from gradscope.measurements.trial import judged
 from gradscope.running.cell import FAILED, SUMMARY, UNKNOWN_VERDICT, CellResult, ModelCell
 from gradscope.running.plan import Plan, check_memory, plan_cells
 
+NOT_JUDGED = "none"
 MATRICES = 6  # dense Jacobians that are at hand at a time: the step's, its product, the inverse, and their copies
 
 
@@ -147,12 +149,14 @@ def _measured(cell: SpectrumCell, model: Model) -> CellResult:
     if cell.products and not any(part.is_too_large for part in linearization.coupled):
         products = products_of(linearization, _lags(cell))
         tables["products"] = products.to_dataframe().assign(**identity)
+    judgement = judged(model, x, "last", cell.seed)
+    reach |= {"carried_decades": judgement.carried_decades, "gradient_verdict": judgement.verdict}
     tables[SUMMARY] = pd.DataFrame([_summary_row(cell, spectrum, exponents) | reach])
     return CellResult(tables, (*notes, *spectrum.notes))
 
 
 def _unmeasured(cell: SpectrumCell, model: Model) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(TABLES[SUMMARY], math.nan)
+    row: dict[str, Any] = dict.fromkeys(TABLES[SUMMARY], math.nan) | {"gradient_verdict": NOT_JUDGED}
     known = {"arch": cell.label, "seed": cell.seed, "state_size": model.state_size, "length": cell.length, "period": 1}
     return row | known
 

@@ -2,6 +2,7 @@
 
 _WHERE = ("arch", "seed", "sample")
 TEMPORAL_REACH = ("log10_temporal_lag_0", "log10_temporal_lag_1", "log10_temporal_last_lag")
+JUDGED_COLUMNS = ("carried_decades", "gradient_verdict")  # of the same model and inputs, as gradscope compare says it
 
 TABLES: dict[str, tuple[str, ...]] = {
     "eigenvalues": (*_WHERE, "step", "layer", "index", "real", "imag", "modulus", "multiplicity"),
@@ -59,6 +60,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "henrici_departure",
         "memory_share",
         *TEMPORAL_REACH,
+        *JUDGED_COLUMNS,
     ),
 }
 REQUIRED = ("summary",)  # without which a run cannot be read

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gradscope.measurements.stability import Stability, radius_stability, stability
-from gradscope.numerics.averages import NOTHING, finite_mean
+from gradscope.measurements.stability import SIGNIFICANT, Stability, radius_stability, stability
+from gradscope.measurements.verdict import counted_verdicts, verdict_of
+from gradscope.numerics.averages import NOTHING, finite_mean, middle
 
 SHORT = 30  # steps below which nothing is said about a long run
 MISLEADING = 1.5  # times as fast as the radius says
@@ -42,11 +43,13 @@ class LargestExponent:
         nats_per_step: Mean over the seeds.
         standard_error: Of that mean, from the scatter of the seeds and the seeds' own errors, the larger of the two.
         verdict: That of the seeds; mixed where they differ.
+        counts: How many seeds have which, where they differ.
     """
 
     nats_per_step: float
     standard_error: float
     verdict: Stability
+    counts: str = ""
 
 
 def largest_exponent(mine: pd.DataFrame) -> LargestExponent:
@@ -60,13 +63,11 @@ def largest_exponent(mine: pd.DataFrame) -> LargestExponent:
     mean = float(values.mean())
     own = float(np.sqrt((errors**2).sum()) / len(errors))
     scatter = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 and np.isfinite(mean) else 0.0
-    error = max(own, scatter)
-    return LargestExponent(mean, error, _of_all_seeds(values, errors, int(mine["length"].iloc[0])))
-
-
-def _of_all_seeds(values: Array, errors: Array, length: int) -> Stability:
-    verdicts = {stability(float(value), float(error), length) for value, error in zip(values, errors, strict=True)}
-    return verdicts.pop() if len(verdicts) == 1 else "mixed"
+    error, length = max(own, scatter), int(mine["length"].iloc[0])
+    verdicts = [stability(float(value), float(error), length) for value, error in zip(values, errors, strict=True)]
+    if len(set(verdicts)) == 1:
+        return LargestExponent(mean, error, verdicts[0])
+    return LargestExponent(mean, error, "mixed", counted_verdicts(verdicts))
 
 
 def misleading(mine: pd.DataFrame) -> str:
@@ -92,6 +93,38 @@ def misleading(mine: pd.DataFrame) -> str:
     return ""
 
 
+def disagreement(mine: pd.DataFrame) -> str:
+    """Why the gradient of the last output is another than Λ₁ makes it; empty where they agree.
+
+    A perturbation along the slowest direction changes by Λ₁ a step; a gradient has to get there, and may grow on the
+    way where J is not normal.
+    """
+    if "carried_decades" not in mine:
+        return ""
+    found, steps = largest_exponent(mine), int(mine["length"].iloc[0]) - 1
+    carried = middle(_numbers(mine, "carried_decades"))
+    if not (math.isfinite(found.nats_per_step) and math.isfinite(carried)) or steps + 1 < SHORT:
+        return ""
+    promised = found.nats_per_step * steps / math.log(10)
+    said, seen = verdict_of(promised), verdict_of(carried)
+    if said == seen or abs(promised - carried) <= SIGNIFICANT * found.standard_error * steps / math.log(10):
+        return ""
+    beside = abs(carried - promised)
+    way = (
+        f"{beside:.1f} decades are lost before it lies in the slowest direction, in units and blocks that forget faster"
+        if carried < promised
+        else f"{beside:.1f} decades are gained in a transient: J is not normal, or the first steps differ"
+    )
+    return (
+        f"Λ₁ alone makes {_decades(promised)} over {steps} steps ({said}), the gradient of the last output has "
+        f"{_decades(carried)} ({seen}): {way}"
+    )
+
+
+def _decades(value: float) -> str:
+    return f"{value:+.1f} decades".replace("-", "−")
+
+
 def spectrum_rows(summary: pd.DataFrame) -> SpectrumRows:
     """The table's content from the columns of ``summary.csv``."""
     has_period = bool((summary["period"] > 1).any())
@@ -114,16 +147,15 @@ def _add_row(table: SpectrumRows, label: str, mine: pd.DataFrame, has_period: bo
     cells.append(_verdict_cell(found, verdict, troubles))
     table.rows.append(cells)
     table.verdicts.append(verdict)
-    remark = misleading(mine)
-    if remark:
-        table.remarks.append((label, remark))
+    table.remarks.extend((label, remark) for remark in (misleading(mine), disagreement(mine)) if remark)
 
 
 def _verdict_cell(found: LargestExponent, verdict: str, troubles: list[str]) -> str:
     if verdict in ("none", "unknown"):
         return ", ".join(troubles) or verdict
     exponent = f"{_signed(found.nats_per_step)} ± {found.standard_error:.2g}"
-    cell = f"{verdict} (Λ₁ {exponent if math.isfinite(found.nats_per_step) else '−∞'})"
+    counts = f"{found.counts}; " if found.counts else ""
+    cell = f"{verdict} ({counts}Λ₁ {exponent if math.isfinite(found.nats_per_step) else '−∞'})"
     return f"{cell}, {', '.join(troubles)}" if troubles else cell
 
 
