@@ -32,15 +32,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import functional_call, jvp, stack_module_state, vmap
+from torch.func import functional_call, stack_module_state, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import gradscope
 from gradscope.architectures.catalogue import ARCHITECTURES
-from gradscope.contract.combinators import Parallel, Stack
+from gradscope.contract.combinators import Stack
 from gradscope.contract.model import Model
 from gradscope.contract.recurrence import Recurrence
-from gradscope.contract.state import State
 
 Array = NDArray[np.float64]
 Run = tuple[str, int]  # configuration and seed
@@ -137,29 +136,32 @@ class Measured:
         return "fading" if self.carried_decades <= -TWO_DECADES else "carried"
 
 
-def forecast(log10_input_norm: Array, reference_lag: int, *, linear_in_state: bool) -> float:
-    """How well the last output can still learn from the first input, in decades; 0 is best.
+def forecast(log10_input_norm: Array, reference_lag: int) -> float:
+    """How well the last output can still learn from the first input, in decades; higher is better.
 
     Definition:
-        log10 of ‖∂L/∂x_1‖ / Σ_t ‖∂L/∂x_t‖, the first input's share in all that moves the last output; median over
-        the batch, for a typical sample decides and not the loudest. A decade less for a recurrence that is linear in
-        its state: it weighs a first input as it weighs a later one, and can learn to hear it but not to hold it.
+        log10 of ‖g_1‖ / (‖g_T‖ Σ_t ‖g_t‖), g_t = ∂L/∂x_t under a unit probe of the last output, T the last step that
+        counts; the median over the batch, for the typical sample decides and not the loudest. ‖g_1‖ / ‖g_T‖ is what is
+        carried to the first input, growth included. Σ_t ‖g_t‖ is how far all inputs, noise but for the first, move the
+        output: far is drowned and, as the steps of an optimiser do not shrink with the output's scale, torn about.
 
     Args:
-        log10_input_norm: Of ∂L/∂x_t for a loss of the last output, ``(batch, length)``.
+        log10_input_norm: log10 ‖g_t‖, ``(batch, length)``.
         reference_lag: Lags from here on count; 1 leaves out a direct path from the last input to the output.
-        linear_in_state: Whether the state's Jacobian is the same in every state.
+
+    Returns:
+        −inf where nothing arrives, NaN where nothing comes from step T either.
 
     Example:
-        >>> forecast(np.zeros((3, 100)), 0, linear_in_state=False)
-        -2.0
+        >>> forecast(np.full((3, 100), -2.0), 0)
+        0.0
     """
     counted = log10_input_norm[:, : log10_input_norm.shape[1] - reference_lag]
-    largest = counted.max(axis=1, keepdims=True)
-    if np.isneginf(largest).any():
-        return -math.inf
-    total = largest[:, 0] + np.log10(np.sum(10.0 ** (counted - largest), axis=1))
-    return float(np.median(counted[:, 0] - total)) - float(linear_in_state)
+    first, last, largest = counted[:, 0], counted[:, -1], counted.max(axis=1)
+    with np.errstate(invalid="ignore"):  # where nothing arrives at all
+        total = largest + np.log10(np.sum(10.0 ** (counted - largest[:, None]), axis=1))
+        carried = np.where(np.isneginf(first), -np.inf, np.where(np.isneginf(last), np.nan, first - last))
+        return float(np.median(carried - total))
 
 
 def carried_decades(log10_state_norm: Array, reference_lag: int) -> float:
@@ -180,34 +182,6 @@ def carried_decades(log10_state_norm: Array, reference_lag: int) -> float:
     return float(by_lag[-1] - by_lag[0] - drop)
 
 
-def is_linear_in_state(model: Model) -> bool:
-    """Whether the state's Jacobian is the same in every state; upper layers see the state of lower ones as input."""
-    if isinstance(model, Parallel):
-        return all(is_linear_in_state(branch) for branch in model.branches.values())
-    if isinstance(model, Stack):
-        return all(_same_jacobians(layer, inputs_too=index > 0) for index, layer in enumerate(model.layers))
-    return _same_jacobians(model, inputs_too=False)
-
-
-def _same_jacobians(model: Model, *, inputs_too: bool) -> bool:
-    if not isinstance(model, Recurrence):
-        return False
-    random = torch.Generator().manual_seed(0)
-    zeros = model.initial_state(2)
-
-    def draw() -> State:
-        return {name: torch.randn(value.shape, dtype=value.dtype, generator=random) for name, value in zeros.items()}
-
-    def pushed(s: State, x: Tensor) -> State:
-        u = {name: value[:, 0] for name, value in model.prepare(x).items()}
-        return jvp(lambda state: model.step(state, u, torch.tensor(2)), (s,), (direction,))[1]  # type: ignore[no-any-return]
-
-    like = next(iter(model.parameters()))
-    direction, (x, other) = draw(), torch.randn(2, 2, 3, model.input_size, dtype=like.dtype, generator=random)
-    here, there = pushed(draw(), x), pushed(draw(), other if inputs_too else x)
-    return all(torch.allclose(here[name], there[name]) for name in zeros)
-
-
 def measured(run: Run, task: Task) -> Measured:
     """One reverse pass from a probe of the last output, in float64."""
     model = task.build(run, torch.float64)
@@ -218,12 +192,11 @@ def measured(run: Run, task: Task) -> Measured:
     found = gradscope.gradient_norms(model, x, loss="last-probe", seed=run[1], components=[judged, "x"])
     summary = gradscope.diagnose(model, x, loss="last-probe", seed=run[1]).longest
     lag = found.reference_lag
-    inputs = found.log10_norm["x"][0].numpy()
     return Measured(
         log10_relative_norm=summary.log10_relative_norm,
         decades_per_step=summary.decades_per_step,
         carried_decades=carried_decades(found.by_lag(0, judged)[::-1], lag),
-        forecast=forecast(inputs, lag, linear_in_state=is_linear_in_state(model)),
+        forecast=forecast(found.log10_norm["x"][0].numpy(), lag),
     )
 
 
