@@ -150,7 +150,7 @@ def forecast(log10_input_norm: Array, reference_lag: int) -> float:
         reference_lag: Lags from here on count; 1 leaves out a direct path from the last input to the output.
 
     Returns:
-        −inf where nothing arrives, NaN where nothing comes from step T either.
+        −inf where nothing arrives at step 1, NaN where something does and nothing at step T.
 
     Example:
         >>> forecast(np.full((3, 100), -2.0), 0)
@@ -160,8 +160,8 @@ def forecast(log10_input_norm: Array, reference_lag: int) -> float:
     first, last, largest = counted[:, 0], counted[:, -1], counted.max(axis=1)
     with np.errstate(invalid="ignore"):  # where nothing arrives at all
         total = largest + np.log10(np.sum(10.0 ** (counted - largest[:, None]), axis=1))
-        carried = np.where(np.isneginf(first), -np.inf, np.where(np.isneginf(last), np.nan, first - last))
-        return float(np.median(carried - total))
+        each = np.where(np.isneginf(last), np.nan, first - last - total)
+        return float(np.median(np.where(np.isneginf(first), -np.inf, each)))
 
 
 def carried_decades(log10_state_norm: Array, reference_lag: int) -> float:
