@@ -27,6 +27,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/spectrum.py
 	$(BIN)/python benchmarks/sensitivity.py
 	$(BIN)/python benchmarks/regression.py
+	$(BIN)/python benchmarks/trainability.py
 
 .venv/run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
