@@ -40,6 +40,7 @@ from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.contract.combinators import Stack
 from gradscope.contract.model import Model
 from gradscope.contract.recurrence import Recurrence
+from gradscope.measurements.diagnose import Diagnosis
 
 Array = NDArray[np.float64]
 Run = tuple[str, int]  # configuration and seed
@@ -62,7 +63,6 @@ CONFIGURATIONS = (
 )
 BATCH, LEARNING_RATE, CLIP_NORM, JUDGED = 32, 3e-3, 1.0, 100
 LEARNED_ABOVE, NOT_BELOW = 0.75, 0.60
-LOST, TWO_DECADES = -7.2, 2.0
 RESAMPLED = 1000
 
 
@@ -107,97 +107,13 @@ def _split(text: str) -> tuple[str, str, str]:
     return text.partition("=")
 
 
-# Measured before training.
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Of one model at its initial weights: what is compared with what it learns.
-
-    Attributes:
-        log10_relative_norm: Of the primary component at step 1.
-        decades_per_step: What that gains with each step back.
-        carried_decades: What the state's gradient gains on the way, without its one-off drop at the end.
-        forecast: As :func:`forecast`.
-    """
-
-    log10_relative_norm: float
-    decades_per_step: float
-    carried_decades: float
-    forecast: float
-
-    @property
-    def verdict(self) -> str:
-        """``"exploding"``, ``"lost"``, ``"fading"`` or ``"carried"``."""
-        if self.carried_decades >= TWO_DECADES:
-            return "exploding"
-        if self.carried_decades <= LOST:
-            return "lost"
-        return "fading" if self.carried_decades <= -TWO_DECADES else "carried"
-
-
-def forecast(log10_input_norm: Array, reference_lag: int) -> float:
-    """How well the last output can still learn from the first input, in decades; higher is better.
-
-    Definition:
-        log10 of ‖g_1‖ / (‖g_T‖ Σ_t ‖g_t‖), g_t = ∂L/∂x_t under a unit probe of the last output, T the last step that
-        counts; the median over the batch, for the typical sample decides and not the loudest. ‖g_1‖ / ‖g_T‖ is what is
-        carried to the first input, growth included. Σ_t ‖g_t‖ is how far all inputs, noise but for the first, move the
-        output: far is drowned and, as the steps of an optimiser do not shrink with the output's scale, torn about.
-
-    Args:
-        log10_input_norm: log10 ‖g_t‖, ``(batch, length)``.
-        reference_lag: Lags from here on count; 1 leaves out a direct path from the last input to the output.
-
-    Returns:
-        −inf where nothing arrives at step 1, NaN where something does and nothing at step T.
-
-    Example:
-        >>> forecast(np.full((3, 100), -2.0), 0)
-        0.0
-    """
-    counted = log10_input_norm[:, : log10_input_norm.shape[1] - reference_lag]
-    first, last, largest = counted[:, 0], counted[:, -1], counted.max(axis=1)
-    with np.errstate(invalid="ignore"):  # where nothing arrives at all
-        total = largest + np.log10(np.sum(10.0 ** (counted - largest[:, None]), axis=1))
-        each = np.where(np.isneginf(last), np.nan, first - last - total)
-        return float(np.median(np.where(np.isneginf(first), -np.inf, each)))
-
-
-def carried_decades(log10_state_norm: Array, reference_lag: int) -> float:
-    """What the state's gradient gains from the reference lag to step 1, without a one-off drop before a rate holds.
-
-    Args:
-        log10_state_norm: Root mean square over the batch, ``(length,)``, step 1 first.
-        reference_lag: The lag that norms refer to.
-    """
-    by_lag = log10_state_norm[::-1][reference_lag:]
-    start = max(3, len(by_lag) // 10)
-    lags, settled = np.arange(start, len(by_lag)), by_lag[start:]
-    if not np.isfinite(settled).all():
-        return -math.inf
-    first, second = np.triu_indices(len(lags), max(1, len(lags) // 4))
-    rate = np.median((settled[second] - settled[first]) / (lags[second] - lags[first]))
-    drop = min(0.0, float(np.median(settled - rate * lags)) - by_lag[0])
-    return float(by_lag[-1] - by_lag[0] - drop)
-
-
-def measured(run: Run, task: Task) -> Measured:
-    """One reverse pass from a probe of the last output, in float64."""
+def measured(run: Run, task: Task) -> Diagnosis:
+    """At its initial weights, in float64."""
     model = task.build(run, torch.float64)
     x = gradscope.make_inputs(
         "white", batch=BATCH, length=task.length, input_size=task.input_size, seed=run[1], dtype=torch.float64
     )
-    judged = "<state>" if model.state_size else model.primary_component
-    found = gradscope.gradient_norms(model, x, loss="last-probe", seed=run[1], components=[judged, "x"])
-    summary = gradscope.diagnose(model, x, loss="last-probe", seed=run[1]).longest
-    lag = found.reference_lag
-    return Measured(
-        log10_relative_norm=summary.log10_relative_norm,
-        decades_per_step=summary.decades_per_step,
-        carried_decades=carried_decades(found.by_lag(0, judged)[::-1], lag),
-        forecast=forecast(found.log10_norm["x"][0].numpy(), lag),
-    )
+    return gradscope.diagnose(model, x, seed=run[1], remedies=False)
 
 
 # Training, side by side.
@@ -325,7 +241,7 @@ def area_with_interval(score: Array, learned: NDArray[np.bool_], configurations:
     return f"{area(score, learned):.3f}  ({low:.2f} to {high:.2f})"
 
 
-def report(found: Mapping[Run, Measured], accuracies: Mapping[Run, float]) -> None:
+def report(found: Mapping[Run, Diagnosis], accuracies: Mapping[Run, float]) -> None:
     """The table, the areas and the misses."""
     print_table(found, accuracies)
     runs = [run for run in found if not NOT_BELOW <= accuracies[run] <= LEARNED_ABOVE]
@@ -334,8 +250,9 @@ def report(found: Mapping[Run, Measured], accuracies: Mapping[Run, float]) -> No
     if len(set(learned)) < 2:
         return
     scores = {
-        "relative norm": [found[run].log10_relative_norm for run in runs],
+        "relative norm": [found[run].longest.log10_relative_norm for run in runs],
         "decades per step": [found[run].decades_per_step for run in runs],
+        "robust rate": [found[run].rate_decades_per_step for run in runs],
         "carried decades": [found[run].carried_decades for run in runs],
         "forecast": [found[run].forecast for run in runs],
     }
@@ -344,11 +261,13 @@ def report(found: Mapping[Run, Measured], accuracies: Mapping[Run, float]) -> No
         ranked = np.nan_to_num(np.array(score), nan=-math.inf, neginf=-math.inf)
         print(f"  {name:18s} {area_with_interval(ranked, learned, [run[0] for run in runs])}")
     misses(runs, np.array(scores["forecast"]), learned)
-    false_alarms = [run for run, yes in zip(runs, learned, strict=True) if yes and found[run].verdict == "lost"]
-    print(f"\nlearned although lost: {', '.join(f'{name} ({seed})' for name, seed in false_alarms) or 'none'}")
+    for words in (("lost", "cut", "saturated"), ("fading",)):
+        wrong = [run for run, yes in zip(runs, learned, strict=True) if yes and found[run].verdict in words]
+        shown = ", ".join(f"{name} ({seed})" for name, seed in wrong) or "none"
+        print(f"\nlearned although {' or '.join(words)}: {shown}")
 
 
-def print_table(found: Mapping[Run, Measured], accuracies: Mapping[Run, float]) -> None:
+def print_table(found: Mapping[Run, Diagnosis], accuracies: Mapping[Run, float]) -> None:
     """One line a run, the best forecast first."""
     print(f"{'configuration':34s} seed  accuracy  learned  verdict    carried decades  forecast")
     for run in sorted(found, key=lambda run: -found[run].forecast):

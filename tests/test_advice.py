@@ -4,6 +4,7 @@ import math
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import gradscope
@@ -11,6 +12,7 @@ from gradscope import build
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.architectures.keeping import keeping_bias, keeping_modulus
 from gradscope.architectures.spec import Situation
+from gradscope.commands.main import run
 from gradscope.measurements import advice as module
 from gradscope.measurements.advice import MOST_CANDIDATES, Trial, advice, candidates, clipping
 from gradscope.measurements.verdict import TROUBLES, VERDICTS
@@ -157,3 +159,16 @@ def test_nothing_is_tried_where_nothing_is_wrong_or_nobody_wants_it():
 
 def test_every_trouble_is_a_verdict():
     assert set(TROUBLES) < set(VERDICTS)
+
+
+def test_what_several_need_is_tried_once_and_kept_in_a_file(tmp_path, capsys):
+    words = ["compare", "--arch", "rnn,gru", "--lengths", "60", "--seeds", "2", "--batch", "2", "--device", "cpu"]
+    assert run([*words, "--hidden-size", "8", "--quiet", "--out", str(tmp_path)]) == 0
+    tried = pd.read_csv(tmp_path / "advice.csv")
+    assert sorted(tried["arch"]) == ["gru", "gru", "rnn", "rnn"]
+    assert set(tried["candidate"]) == {"lru:r_min=0.9262"}
+    assert set(tried["candidate_verdict"]) == {"carried"}
+    assert len(list((tmp_path / "cells").iterdir())) == 4 + 2
+    assert capsys.readouterr().out.count("; tried)") == 2
+    assert run([*words, "--hidden-size", "8", "--quiet", "--no-remedies"]) == 0
+    assert "tried" not in capsys.readouterr().out

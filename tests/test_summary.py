@@ -35,6 +35,7 @@ def geometric(rate, length=100, reference_lag=0, start=0.0):
         reference_lag=reference_lag,
         log10_norm={"h": norm, "<state>": norm, "x": norm},
         log10_largest_entry={"h": norm},
+        log10_last_output_gradient=torch.zeros(1, 2, dtype=torch.float64),
         log10_weight_gradient_norm={},
         recurrent_weight_steps=RecurrentWeightSteps(norm, torch.logsumexp(norm * math.log(10), -1) / math.log(10)),
         layers={"h": 0, "<state>": 0, "x": 0},

@@ -281,11 +281,10 @@ def diagnose(
 
 
 def probed_norms(model: Model, x: Tensor, lengths: Sequence[int], loss: Loss, seed: int) -> GradientNorms | None:
-    """The norms under a probe of the last output, which a forecast is about; None where the loss is about it alone."""
+    """Norms of ∂L/∂x under a probe of the last output, for the forecast; None where the loss is about it alone."""
     if loss in LAST_OUTPUT:
         return None
-    components = list(dict.fromkeys((judged_component(model), INPUT)))
-    return gradient_norms(model, x, lengths, "last-probe", seed, components, weight_gradients=False)
+    return gradient_norms(model, x, lengths, "last-probe", seed, [INPUT], weight_gradients=False)
 
 
 def diagnosis_of(

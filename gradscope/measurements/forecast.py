@@ -10,11 +10,32 @@ from gradscope.contract.component import INPUT
 from gradscope.measurements.gradient_result import GradientNorms
 
 
-def forecast_of(result: GradientNorms, index: int, carried_decades: float) -> float:
-    """The forecast of one length; NaN where ``x`` was not measured."""
+def forecast_of(result: GradientNorms, index: int) -> float:
+    """The forecast of one length, in decades; higher is better.
+
+    Definition:
+        log10 of ‖g_1‖ / (‖g_T‖ Σ_t ‖g_t‖), g_t = ∂L/∂x_t under a probe of the last output, of norm 1, and T the last
+        step that counts (the one before last where the last input has a direct path); the median over the batch, for
+        the typical sample decides and not the loudest. ‖g_1‖ / ‖g_T‖ is what is carried to the first input, growth
+        included. Σ_t ‖g_t‖ is how far all inputs, noise but for the first, move the output: far drowns the first.
+
+    It follows the scale of inputs and outputs: inputs ten times as large, for as many times smaller a gradient, move it
+    by a decade. ``benchmarks/trainability.py`` trains recall of the first input and says how well it ranks what learns.
+
+    Args:
+        result: Under a loss of the last output.
+        index: Of the length.
+
+    Returns:
+        −inf where nothing arrives at step 1; NaN where ``x`` was not measured, or nothing arrives at step T.
+    """
     if INPUT not in result.log10_norm:
         return math.nan
-    inputs = 2 * result.by_lag(index, INPUT)
-    largest = inputs.max()
-    share = float(inputs[-1] - largest - np.log10((10.0 ** (inputs - largest)).sum()))
-    return share + min(carried_decades, 0.0)
+    counted = result.log10_norm[INPUT][index, :, : result.lengths[index]].numpy()
+    counted = counted - result.log10_last_output_gradient[index].numpy()[:, None]
+    counted = counted[:, : max(1, counted.shape[1] - result.reference_lag)]
+    first, last, largest = counted[:, 0], counted[:, -1], counted.max(axis=1)
+    with np.errstate(invalid="ignore"):  # where nothing arrives at all
+        total = largest + np.log10(np.sum(10.0 ** (counted - largest[:, None]), axis=1))
+        each = np.where(np.isneginf(last), np.nan, first - last - total)
+        return float(np.median(np.where(np.isneginf(first), -np.inf, each)))

@@ -18,7 +18,7 @@ from gradscope.errors import UnknownName, UsageError
 from gradscope.measurements.conditions import as_model_input, check_shape, measurement, whole_numbers
 from gradscope.measurements.exact_zeros import with_zeros_told
 from gradscope.measurements.gradient_result import GradientNorms
-from gradscope.measurements.losses import Loss, SegmentCotangents, output_cotangents
+from gradscope.measurements.losses import Loss, SegmentCotangents, log10_last_norm, output_cotangents
 from gradscope.measurements.record import Record
 from gradscope.measurements.sequence_gradients import sequence_gradients
 from gradscope.numerics.logarithms import log10_root_sum_square
@@ -102,7 +102,10 @@ def _recurrent_gradients(
 ) -> GradientNorms:
     lengths, names = record.lengths, record.norms
     linearization = linearize_model(model, x)
-    cotangents = SegmentCotangents(output_cotangents(loss, linearization.outputs, lengths, seed))
+    by_length = output_cotangents(loss, linearization.outputs, lengths, seed)
+    for index, length in enumerate(lengths):
+        record.last_output[index] = log10_last_norm(by_length[length])
+    cotangents = SegmentCotangents(by_length)
     nodes = frozenset(names) - {INPUT, STATE}
     wants = Wants(nodes, state=STATE in names, inputs=INPUT in names, parameters=weight_gradients)
     recorder = _Walk(record)

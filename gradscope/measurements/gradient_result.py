@@ -50,6 +50,7 @@ class GradientNorms(Described):
             ``(lengths, batch, time)``; NaN where t > T, −inf for an exact zero. Time index 0 is step 1.
         log10_largest_entry: Component to log10 of its largest absolute entry, shaped alike; empty where it was not
             asked for.
+        log10_last_output_gradient: log10 ‖∂L/∂y_T‖, ``(lengths, batch)``.
         log10_weight_gradient_norm: Parameter name to log10 of the per-sample gradient's norm, ``(lengths, batch)``.
         recurrent_weight_steps: Contributions of the steps to the recurrent weights' gradient; None where there are no
             recurrent weights or weight gradients were not asked for.
@@ -65,6 +66,7 @@ class GradientNorms(Described):
     reference_lag: int
     log10_norm: dict[str, Tensor]
     log10_largest_entry: dict[str, Tensor]
+    log10_last_output_gradient: Tensor
     log10_weight_gradient_norm: dict[str, Tensor]
     recurrent_weight_steps: RecurrentWeightSteps | None
     layers: dict[str, int]

@@ -91,7 +91,7 @@ def _of_length(result: GradientNorms, probed: GradientNorms, model: Model, index
         rate_decades_per_step=robust_slope(by_lag, profile.transient),
         carried_decades=profile.carried,
         memory_horizon_steps=_horizon(profile.relative - profile.drop),
-        forecast=forecast_of(probed, index, _profile(probed, name, index).carried),
+        forecast=forecast_of(probed, index),
         zero_from_steps_back=zero_from,
         log10_input_share=shares[0],
         log10_largest_input_share=shares[1],

@@ -70,6 +70,13 @@ def output_cotangents(loss: Loss, outputs: Tensor, lengths: Sequence[int], seed:
     raise UnknownName("loss", loss, LOSSES)
 
 
+def log10_last_norm(cotangent: Tensor) -> Tensor:
+    """log10 ‖∂L/∂y_T‖ at the last step of one length, ``(batch,)`` float64."""
+    last = cotangent if cotangent.dim() == 2 else cotangent[-1]
+    norm: Tensor = torch.linalg.vector_norm(last.double(), dim=-1)
+    return norm.log10().cpu()
+
+
 def _drawn(stream: Stream, seed: int, shape: Sequence[int], like: Tensor) -> Tensor:
     values: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = random_stream(stream, seed).standard_normal(
         tuple(shape)

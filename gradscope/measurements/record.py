@@ -33,6 +33,7 @@ class Record:
         self.largest = {name: self.blank(max(lengths)) for name in names} if largest_entries else {}
         self.shares: Tensor | None = None
         self.weights: dict[str, Tensor] = {}
+        self.last_output = self.blank()
 
     def blank(self, *steps: int) -> Tensor:
         """NaN, ``(lengths, batch, *steps)``."""
@@ -50,6 +51,7 @@ class Record:
             reference_lag=self.model.reference_lag,
             log10_norm=self.norms,
             log10_largest_entry=self.largest,
+            log10_last_output_gradient=self.last_output,
             log10_weight_gradient_norm=self.weights,
             recurrent_weight_steps=shares,
             layers={name: layer_of(name) for name in self.norms},

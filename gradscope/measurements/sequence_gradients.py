@@ -15,7 +15,7 @@ from gradscope.contract.component import INPUT
 from gradscope.contract.sequence import SequenceModel
 from gradscope.errors import Unmeasurable
 from gradscope.measurements.gradient_result import GradientNorms
-from gradscope.measurements.losses import Loss, output_cotangents
+from gradscope.measurements.losses import Loss, log10_last_norm, output_cotangents
 from gradscope.measurements.record import Record
 from gradscope.numerics.scaled import Scaled
 
@@ -39,7 +39,9 @@ def _nodes_of_length(model: SequenceModel, x: Tensor, index: int, loss: Loss, se
         leaf = x.detach().clone().requires_grad_()
         y, nodes = model.forward_with_nodes(leaf)
         nodes = {INPUT: leaf, **nodes}
-        found = scaled_gradients(model, y, {name: nodes[name] for name in record.norms}, _cotangent(y, loss, seed))
+        y_bar = _cotangent(y, loss, seed)
+        found = scaled_gradients(model, y, {name: nodes[name] for name in record.norms}, y_bar)
+    record.last_output[index] = log10_last_norm(y_bar[:, -1])
     for name, value in found.items():
         norm = value.log10_norm()
         record.norms[name][index, :, : x.shape[1]] = norm.cpu()

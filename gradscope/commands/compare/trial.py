@@ -29,18 +29,16 @@ class TrialCell(ModelCell):
 
     Attributes:
         length: At which.
-        instead_of: Label of the architecture that something is wrong with.
-        verdict: What.
+        instead_of: Label and verdict of the architectures that something is wrong with.
     """
 
     command = "compare"
     length: int
     loss: str
-    instead_of: str
-    verdict: str
+    instead_of: tuple[tuple[str, str], ...]
 
     def measure(self) -> CellResult:
-        """One row; a candidate that cannot be built or measured is no advice, and no failure of the run."""
+        """A row for each architecture; a candidate that cannot be built or measured is no advice, and no failure."""
         verdict, carried = UNKNOWN_VERDICT, math.nan
         try:
             x, _ = self.input.draw(self.length, self.seed, dtype=self.dtype, device=self.device)
@@ -48,16 +46,15 @@ class TrialCell(ModelCell):
             verdict, carried = judgement.verdict, judgement.carried_decades
         except NOT_TRIED:
             pass
-        row = {
-            "arch": self.instead_of,
-            "verdict": self.verdict,
+        found = {
             "length": self.length,
             "candidate": self.label,
             "seed": self.seed,
             "candidate_verdict": verdict,
             "carried_decades": carried,
         }
-        return CellResult({ADVICE: pd.DataFrame([row])})
+        rows = [{"arch": label, "verdict": wrong} | found for label, wrong in self.instead_of]
+        return CellResult({ADVICE: pd.DataFrame(rows)})
 
 
 def trials_after(
@@ -68,16 +65,19 @@ def trials_after(
         return ()
     first = {cell.label: cell for cell in reversed(plan.cells) if isinstance(cell, GradientCell)}
     last = tables[SUMMARY][tables[SUMMARY]["length"] == configuration.longest]
-    found: list[TrialCell] = []
+    found: dict[TrialCell, list[tuple[str, str]]] = {}  # several may have the same candidate, which is measured once
     for label, cell in reversed(first.items()):
         verdicts = [str(each) for each in last.loc[last["arch"] == label, "verdict"]]
-        verdict = over_seeds(verdicts)
         tried = trials_of(tables[ADVICE], label)
         if not set(verdicts) & set(TROUBLES) or any(trial.helps for trial in tried):
             continue
-        left = list(_candidates(cell))[len(tried) :]
-        found += [_trial(cell, left[0], verdict, seed) for seed in configuration.seed_numbers] if left else []
-    return tuple(found)
+        for candidate in list(_candidates(cell))[len(tried) : len(tried) + 1]:
+            found.setdefault(_trial(cell, candidate), []).append((label, over_seeds(verdicts)))
+    return tuple(
+        replace(trial, seed=seed, instead_of=tuple(instead_of))
+        for trial, instead_of in found.items()
+        for seed in configuration.seed_numbers
+    )
 
 
 def _candidates(cell: GradientCell) -> Iterator[Candidate]:
@@ -90,18 +90,17 @@ def _candidates(cell: GradientCell) -> Iterator[Candidate]:
     yield from candidates(choice.name, dict(choice.options), situation)
 
 
-def _trial(cell: GradientCell, candidate: Candidate, verdict: str, seed: int) -> TrialCell:
+def _trial(cell: GradientCell, candidate: Candidate) -> TrialCell:
     choice = ArchitectureChoice(candidate.name, candidate.options, candidate.label)
     data = cell.input.choice.data
     return TrialCell(
         model=replace(cell.model, architecture=choice, checkpoint=""),
         input=cell.input,
-        seed=seed,
+        seed=cell.seed,
         dtype=cell.dtype,
         device=cell.device,
         content=content_hashes(Path(data) if data else None),
         length=max(cell.lengths),
         loss=cell.loss,
-        instead_of=cell.label,
-        verdict=verdict,
+        instead_of=(),
     )

@@ -11,9 +11,9 @@ _HELP = (
     "One row an architecture: spectral radius and largest singular value of one step (median over the steps), exp of "
     "the largest and the median Lyapunov exponent (growth a step in the long run), the share of eigenvalues above "
     "0.99, the longest time constant. Verdict, from the largest exponent Λ₁: marginal within two standard errors of 0 "
-    "or 1/T, else contracting or expanding; seeds that differ are mixed, with counts. Where what Λ₁ makes of a gradient "
-    "over the length has another verdict of gradscope compare than the gradient of the last output, a line below the "
-    "table says why.\n\nExit codes: 0 done, 2 wrong use, 4 some cells failed or were not finite, "
+    "or 1/T, else contracting or expanding; seeds that differ are mixed, with counts. Where what Λ₁ makes of a "
+    "gradient over the length has another verdict of gradscope compare than the gradient of the last output, a line "
+    "below the table says why.\n\nExit codes: 0 done, 2 wrong use, 4 some cells failed or were not finite, "
     "130 interrupted."
 )
 _EPILOG = (
