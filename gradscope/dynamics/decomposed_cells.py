@@ -35,6 +35,11 @@ _PLAIN: dict[Any, Callable[..., Any]] = {
 }
 
 
+def plain_cell(function: Any) -> Callable[..., Any] | None:
+    """A fused cell of torch in plain operations; None for any other function."""
+    return _PLAIN.get(function)
+
+
 class DecomposedCells(TorchFunctionMode):
     """While active, ``LSTMCell``, ``GRUCell`` and ``RNNCell`` run in plain operations."""
 

@@ -14,6 +14,7 @@ it); branches stand side by side. Each recurrence is a diagonal block of J with 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -30,6 +31,8 @@ from gradscope.dynamics.chain import ChainAdjoint
 from gradscope.dynamics.cotangents import Cotangents, Pulled, Wants
 from gradscope.dynamics.diagonal import DiagonalAdjoint
 from gradscope.dynamics.joint_jacobians import JointJacobians, recurrences_of
+from gradscope.dynamics.program.adjoint import ProgramAdjoint
+from gradscope.dynamics.program.follow import followed_trajectory
 from gradscope.dynamics.replay import ReplayedAdjoint
 from gradscope.dynamics.segments import Segment, reversed_segments
 from gradscope.dynamics.state_jacobians import StateJacobians, state_jacobians
@@ -111,14 +114,19 @@ class RecurrenceLinearization:
 
     def __init__(self, model: Recurrence, x: Tensor, *, accelerated: bool = True) -> None:
         self.model = model
-        self.trajectory = Trajectory(model, x)
+        self._kind: Callable[[Trajectory, Wants], RecurrenceAdjoint] = ReplayedAdjoint
+        if accelerated and isinstance(model, ChainRecurrence):
+            self.trajectory, self._kind = Trajectory(model, x), ChainAdjoint
+        elif accelerated and isinstance(model, DiagonalRecurrence):
+            self.trajectory, self._kind = Trajectory(model, x), DiagonalAdjoint
+        elif accelerated:
+            self.trajectory, followed = followed_trajectory(model, x)
+            if followed.program is not None:
+                self._kind = partial(ProgramAdjoint, followed.program)
+        else:
+            self.trajectory = Trajectory(model, x)
         self.outputs = self.trajectory.outputs
         self.jacobians = state_jacobians(self.trajectory, accelerated=accelerated)
-        self._kind: type[RecurrenceAdjoint] = ReplayedAdjoint
-        if accelerated and isinstance(model, ChainRecurrence):
-            self._kind = ChainAdjoint
-        elif accelerated and isinstance(model, DiagonalRecurrence):
-            self._kind = DiagonalAdjoint
 
     @property
     def length(self) -> int:

@@ -1,0 +1,91 @@
+"""Follows the step of a recurrence along a trajectory: traced, sorted, and checked against the step itself.
+
+A trace cannot see what Python does beside torch: a counter, a draw of numpy's, an attribute that changes. So the program
+is compared with the real step, called twice, at some steps of the trajectory; where they differ there is no program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradscope.contract.probe import unchanged
+from gradscope.contract.recurrence import Recurrence, prepare_time_major
+from gradscope.dynamics.program.forward import ForwardLoop
+from gradscope.dynamics.program.program import Program
+from gradscope.dynamics.program.trace import NotFollowed, trace
+from gradscope.dynamics.trajectory import Trajectory
+
+CHECKED_STEPS = 8
+# Relative to the largest number of a state: a program adds in another order than the step at most.
+CLOSE = {torch.float32: 1e-5, torch.float64: 1e-12}
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The program of a step, or what stopped it.
+
+    Attributes:
+        program: None where the step is not followed.
+        why: One sentence without its full stop; empty where it is.
+    """
+
+    program: Program | None
+    why: str = ""
+
+
+def traced_program(model: Recurrence, x: Tensor) -> Followed:
+    """The program of a recurrence's step, not checked yet.
+
+    Args:
+        model: The recurrence.
+        x: Inputs, time first.
+    """
+    if any(block.is_complex for block in model.state_spec):
+        return Followed(None, "complex states are not followed")
+    if any(len(block.shape) != 1 for block in model.state_spec):
+        return Followed(None, "states of several dimensions are not followed")
+    with torch.no_grad(), unchanged(model):
+        try:
+            u = prepare_time_major(model, x[:1])
+            return Followed(Program(trace(model, {name: value[0] for name, value in u.items()})))
+        except NotFollowed as stopped:
+            return Followed(None, str(stopped))
+
+
+def followed_trajectory(model: Recurrence, x: Tensor) -> tuple[Trajectory, Followed]:
+    """A trajectory and the program that ran it, or why there is none and the step ran itself."""
+    followed = traced_program(model, x)
+    if followed.program is not None:
+        trajectory = Trajectory(model, x, ForwardLoop(followed.program, x.shape[1]).run)
+        try:
+            with torch.no_grad(), unchanged(model):
+                check(followed.program, trajectory)
+            return trajectory, followed
+        except NotFollowed as stopped:
+            followed = Followed(None, str(stopped))
+    return Trajectory(model, x), followed
+
+
+def check(program: Program, trajectory: Trajectory) -> None:
+    """Raises :class:`NotFollowed` where program and step differ along a trajectory."""
+    model = trajectory.model
+    last = trajectory.length - 1
+    for index in sorted({round(step) for step in np.linspace(0, last, CHECKED_STEPS)}):
+        s = {name: value[0] for name, value in trajectory.states(index, index + 1).items()}
+        u = {name: value[0] for name, value in trajectory.prepared(index, index + 1).items()}
+        t = torch.tensor(index + 1, device=trajectory.x.device)
+        kept = {name: value.clone() for name, value in s.items()}
+        once, again = model.step(dict(s), u, t), model.step(dict(s), u, t)
+        if any(not torch.equal(s[name], kept[name]) for name in s):
+            raise NotFollowed("the step changes the state that it is given")
+        mine = {name: value[1] for name, value in trajectory.states(index, index + 1).items()}
+        for name, value in once.items():
+            if not torch.equal(value, again[name]) and not bool(value.isnan().any()):
+                raise NotFollowed("two calls of the step with the same arguments differ")
+            scale = float(value.abs().max()) if value.numel() else 0.0
+            if not torch.allclose(mine[name], value, rtol=0, atol=CLOSE[value.dtype] * max(scale, 1e-30), equal_nan=True):
+                raise NotFollowed(f"the traced step and the step itself differ in {name} at step {index + 1}")

@@ -1,0 +1,237 @@
+"""Runs ``step`` once on symbols and writes down what it does.
+
+A symbol is a tensor on the meta device: it has a shape, a dtype and no values. Every function of torch that meets one is
+recorded with its arguments; what meets none (a transposed weight, a concatenation of two) is computed as it stands and
+becomes a constant. A batch of a size that nothing else has tells the batch from every other number in the arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from gradscope.contract.recurrence import Recurrence
+from gradscope.dynamics.decomposed_cells import plain_cell
+
+TRACED_BATCH = 7919  # a prime that no width, head or option is likely to be
+
+# What a step may read of a symbol without anything being computed.
+_ATTRIBUTES = {"shape", "dtype", "device", "ndim", "layout", "requires_grad", "is_sparse", "is_meta", "is_cuda"}
+_QUESTIONS = {
+    "size", "dim", "numel", "ndimension", "is_floating_point", "is_complex", "is_contiguous", "nelement", "__len__",
+    "stride", "element_size", "get_device", "is_tensor",
+}  # fmt: skip
+
+
+class NotFollowed(Exception):
+    """A step that no program can be made of; its text says what stopped it."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the program, by the number of the instruction that computes it.
+
+    Attributes:
+        number: Of the instruction.
+        item: Which of several results; None of a single one.
+    """
+
+    number: int
+    item: int | None = None
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One call of a function of torch.
+
+    Attributes:
+        name: Of the function, as torch calls it: ``torch.sigmoid``.
+        function: The function.
+        args: Its arguments, with :class:`Value` in the place of symbols.
+        kwargs: Those by name.
+        shapes: Of the result, or of each of several, with the traced batch.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    shapes: tuple[tuple[int, ...], ...]
+    is_many: bool
+
+
+@dataclass
+class Traced:
+    """What a step does.
+
+    Attributes:
+        inputs: ``("s", block)``, ``("u", name)`` or ``("t", "")`` to the value that stands for it.
+        instructions: In the order of computation; those of the inputs are None.
+        outputs: Block to the value that is its new state.
+    """
+
+    inputs: dict[tuple[str, str], Value] = field(default_factory=dict)
+    instructions: list[Instruction | None] = field(default_factory=list)
+    input_shapes: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    outputs: dict[str, Value] = field(default_factory=dict)
+
+
+class Symbol(Tensor):
+    """A tensor without values that remembers which value of the program it is."""
+
+    tracer: _Tracer
+    value: Value
+
+    @staticmethod
+    def __new__(cls, meta: Tensor, tracer: _Tracer, value: Value) -> Symbol:
+        made: Symbol = torch.Tensor._make_subclass(cls, meta)
+        made.tracer, made.value = tracer, value
+        return made
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        tracer = _tracer_of(args, kwargs)
+        with torch._C.DisableTorchFunctionSubclass():
+            return tracer.call(func, args, kwargs)
+
+
+def _tracer_of(args: Any, kwargs: Any) -> _Tracer:
+    found: list[_Tracer] = []
+
+    def look(value: Any) -> Any:
+        if isinstance(value, Symbol):
+            found.append(value.tracer)
+        return value
+
+    tree_map(look, (args, kwargs))
+    return found[0]
+
+
+def shown_name(function: Any) -> str:
+    """A function of torch by name: ``torch.Tensor.add``, ``torch.sigmoid``."""
+    owner = getattr(function, "__objclass__", None)
+    where = "torch.Tensor" if owner is not None else getattr(function, "__module__", None) or "torch"
+    return f"{where}.{getattr(function, '__name__', str(function))}"
+
+
+class _Tracer:
+    def __init__(self, device: torch.device) -> None:
+        self.traced, self._device = Traced(), device
+        self._metas: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def input(self, kind: str, name: str, meta: Tensor) -> Symbol:
+        value = Value(len(self.traced.instructions))
+        self.traced.instructions.append(None)
+        self.traced.inputs[kind, name] = value
+        self.traced.input_shapes[value.number] = tuple(meta.shape)
+        return Symbol(meta, self, value)
+
+    def call(self, func: Any, args: Any, kwargs: Any) -> Any:
+        name = getattr(func, "__name__", "")
+        if name == "__get__":
+            return self._attribute(func, args)
+        if name in _QUESTIONS:
+            return func(*tree_map(self._meta, args), **tree_map(self._meta, kwargs))
+        plain = plain_cell(func)
+        if plain is not None:
+            with torch._C._EnableTorchFunction():
+                return plain(*args, **kwargs)
+        shown = shown_name(func)
+        if name.endswith("_") and not name.startswith("__"):
+            raise NotFollowed(f"{shown} changes a tensor in place")
+        if name in ("__setitem__", "__iadd__", "__imul__", "__isub__", "__itruediv__"):
+            raise NotFollowed(f"{shown} changes a tensor in place")
+        if name in ("detach", "numpy", "tolist", "backward", "register_hook", "data"):
+            raise NotFollowed(f"{shown} takes a tensor out of the gradient")
+        if name in ("__bool__", "__float__", "__int__", "item", "__index__", "nonzero"):
+            raise NotFollowed("Python reads a value of the state or the input, to branch on it say")
+        try:
+            result = func(*tree_map(self._meta, args), **tree_map(self._meta, kwargs))
+        except Exception as error:
+            raise NotFollowed(f"{shown} cannot be run without values ({type(error).__name__})") from error
+        return self._record(shown, func, args, kwargs, result)
+
+    def _attribute(self, func: Any, args: Any) -> Any:
+        name = func.__self__.__name__
+        if name == "device":
+            return self._device
+        if name in ("T", "mT", "real", "imag", "H"):
+            meta = func(*tree_map(self._meta, args))
+            return self._record(f"torch.Tensor.{name}", lambda value: getattr(value, name), args, {}, meta)
+        if name in _ATTRIBUTES:
+            return func(*tree_map(self._meta, args))
+        raise NotFollowed(f"torch.Tensor.{name} is read")
+
+    def _record(self, shown: str, func: Any, args: Any, kwargs: Any, result: Any) -> Any:
+        many = isinstance(result, tuple | list)
+        parts = list(result) if many else [result]
+        if not all(isinstance(part, Tensor) for part in parts):
+            raise NotFollowed(f"{shown} gives something that is no tensor")
+        number = len(self.traced.instructions)
+        shapes = tuple(tuple(part.shape) for part in parts)
+        told = (tree_map(self._value, args), tree_map(self._value, kwargs))
+        self.traced.instructions.append(Instruction(shown, func, tuple(told[0]), dict(told[1]), shapes, many))
+        symbols = [Symbol(part, self, Value(number, i if many else None)) for i, part in enumerate(parts)]
+        return tuple(symbols) if many else symbols[0]
+
+    def _meta(self, given: Any) -> Any:
+        if isinstance(given, Symbol):
+            return given.as_subclass(Tensor)
+        if isinstance(given, torch.device):
+            return torch.device("meta")
+        if not isinstance(given, Tensor) or given.is_meta:
+            return given
+        kept = self._metas.get(id(given))
+        if kept is None:
+            kept = self._metas[id(given)] = (given, given.detach().to("meta"))
+        return kept[1]
+
+    @staticmethod
+    def _value(given: Any) -> Any:
+        if isinstance(given, Symbol):
+            return given.value
+        return given.detach() if isinstance(given, Tensor) else given
+
+
+def trace(model: Recurrence, u: Mapping[str, Tensor]) -> Traced:
+    """What one step of a recurrence does.
+
+    Args:
+        model: The recurrence.
+        u: What a step consumes, ``(batch, *)``; its shapes count.
+
+    Raises:
+        NotFollowed: The step branches on values, changes tensors in place, or calls what is not torch.
+    """
+    initial = model.initial_state(1)
+    like = next(iter(initial.values()))
+    tracer = _Tracer(like.device)
+
+    def symbols(kind: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        made = {}
+        for name, value in values.items():
+            meta = torch.empty((TRACED_BATCH, *value.shape[1:]), dtype=value.dtype, device="meta")
+            made[name] = tracer.input(kind, name, meta)
+        return made
+
+    s, prepared = symbols("s", initial), symbols("u", u)
+    t = tracer.input("t", "", torch.empty((), dtype=torch.int64, device="meta"))
+    try:
+        with torch.no_grad():
+            after = model.step(dict(s), prepared, t)
+    except NotFollowed:
+        raise
+    except Exception as error:  # a user's code may fail on symbols in any way
+        raise NotFollowed(f"{type(error).__name__}: {' '.join(str(error).split())[:120]}") from error
+    for block in model.state_spec:
+        new = after[block.name]
+        if not isinstance(new, Symbol):
+            raise NotFollowed(f"the new {block.name} does not depend on the state or the input")
+        tracer.traced.outputs[block.name] = new.value
+    return tracer.traced
