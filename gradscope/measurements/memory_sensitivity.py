@@ -38,7 +38,8 @@ class MemorySensitivity(Described):
     Attributes:
         length: T.
         units: Real numbers in what was probed: the state at T, or the output of a model of several recurrences.
-        moduli: |λ| over units, samples and steps, flat float64; empty for a model without a memory dial.
+        moduli: |λ| over units, samples and steps of a gate, or a matrix's spectral radius, flat float64; empty for a
+            model without a memory dial.
         state_power: Mean over the units of s_T², ``(batch,)`` float64.
         dh_domega_power: Group of parameters to mean over the units of ‖∂s_T/∂θ‖², ``(batch,)``; unbiased.
         loss_gradient_power: Group to ‖∂L/∂θ‖² of the loss ``last``, ``(batch,)``.
@@ -53,7 +54,7 @@ class MemorySensitivity(Described):
 
     @property
     def achieved_lambda_modulus(self) -> float:
-        """Median |λ|; NaN for a model without a memory dial."""
+        """Median of ``moduli``, of a matrix its spectral radius; NaN for a model without a memory dial."""
         return float(self.moduli.median()) if len(self.moduli) else math.nan
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -83,7 +84,8 @@ class MemorySensitivity(Described):
             [named[row["quantity"]], row["group"], number(row["measured"]), number(row["standard_error"])]
             for row in self._rows()
         ]
-        dial = f"median |λ| {number(self.achieved_lambda_modulus)}" if len(self.moduli) else "no memory dial"
+        which = "median |λ|" if len(self.moduli) > 1 else "|λ|"
+        dial = f"{which} {number(self.achieved_lambda_modulus)}" if len(self.moduli) else "no memory dial"
         return Description(
             f"Sensitivity of {counted(self.units, 'unit')} at T = {self.length:,}, {dial}: means over "
             f"{counted(len(self.state_power), 'sample')}",
