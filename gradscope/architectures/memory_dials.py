@@ -83,8 +83,8 @@ class MatrixScale(MemoryDial):
         radius = float(self._radius())
         if radius == 0:
             raise Unmeasurable(
-                f"All eigenvalues of the recurrent matrix are 0, so no scale gives it a spectral radius of {modulus:g}; "
-                "start from a matrix of higher rank."
+                f"All eigenvalues of the recurrent matrix are 0, so no scale gives it a spectral radius of "
+                f"{modulus:g}; start from a matrix of higher rank."
             )
         self.matrix.detach().mul_(modulus / radius)
 

@@ -131,9 +131,7 @@ class Model(nn.Module):
     def _required_dial(self) -> MemoryDial:
         dial = self.memory_dial
         if dial is None:
-            raise Unmeasurable(
-                f"{self.called} has no memory dial: no parameter of it sets |λ| at initialisation."
-            )
+            raise Unmeasurable(f"{self.called} has no memory dial: no parameter of it sets |λ| at initialisation.")
         return dial
 
     def forward(self, x: Tensor) -> Tensor:

@@ -213,9 +213,7 @@ def exponents_of(
     with full_precision():
         found = [_of_layer(layer, count, _cuts(warm_up, length, period), every_step) for layer in linearization.layers]
     if overflow is not None:
-        found = [
-            (torch.full_like(e, math.nan), torch.full_like(s, math.nan), torch.zeros_like(c)) for e, s, c in found
-        ]
+        found = [(torch.full_like(e, math.nan), torch.full_like(s, math.nan), torch.zeros_like(c)) for e, s, c in found]
     exponents, errors, converged = zip(*found, strict=True)
     return LyapunovExponents(warm_up, length, sum(sizes), exponents, errors, converged, overflow)
 

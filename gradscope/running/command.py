@@ -50,6 +50,7 @@ class MeasuringCommand:
         configuration: What the options stand for.
         columns: Table to its columns, for the files and for who reads them.
         required: Tables without which a run cannot be read.
+        later_columns: Table to the columns that files of an earlier version lack; they read nan.
         plan: Home of the function from a configuration to its cells.
         report: Home of the function from a configuration to its :class:`Report`.
         pictures: Home of the function from the tables to figures by name.
@@ -65,6 +66,7 @@ class MeasuringCommand:
     plan: str
     report: str
     pictures: str = field(repr=False)
+    later_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def configure(self, given: Mapping[str, Any], *, folder: Path, prefix: str = "--") -> RunConfiguration:
         """The configuration that options stand for; see :func:`~gradscope.running.setting.read_settings`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,9 +47,14 @@ def frames(results: tuple[CellResult, ...], tables: Columns) -> Frames:
     for name, columns in tables.items():
         parts = [result.tables[name] for result in results if len(result.tables.get(name, ()))]
         # Lists, for concat's column of numbers and NaN has another type in each version of pandas.
-        joined = {column: [value for part in parts for value in part[column].tolist()] for column in columns}
+        joined = {column: [value for part in parts for value in _column(part, column)] for column in columns}
         found[name] = pd.DataFrame(joined, columns=list(columns))
     return found
+
+
+def _column(part: pd.DataFrame, column: str) -> list[Any]:
+    """NaN for a column that a cell of an earlier version lacks."""
+    return list(part[column].tolist()) if column in part else [math.nan] * len(part)
 
 
 def write_frames(folder: Path, tables: Frames) -> None:
@@ -117,12 +123,13 @@ def read_frames(folder: Path, command: MeasuringCommand) -> Frames:
             frame = pd.read_csv(path)
         except (ValueError, UnicodeDecodeError):
             raise UsageError(f"{path} is no table that gradscope has written.") from None
-        missing = [column for column in columns if column not in frame.columns]
+        absent = [column for column in columns if column not in frame.columns]
+        missing = [column for column in absent if column not in command.later_columns.get(name, ())]
         if missing:
             raise UsageError(f"{path} lacks the columns {', '.join(missing)}.")
         if frame.empty:
             raise UsageError(f"{path} has no rows, so there is nothing to draw.")
-        found[name] = frame
+        found[name] = frame.assign(**dict.fromkeys(absent, math.nan))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradscope.commands.sensitivity.columns import REQUIRED, TABLES
+from gradscope.commands.sensitivity.columns import LATER, REQUIRED, TABLES
 from gradscope.commands.sensitivity.options import OPTIONS, SensitivityConfiguration
 from gradscope.running.command import MeasuringCommand
 
@@ -30,4 +30,5 @@ COMMAND = MeasuringCommand(
     plan="gradscope.commands.sensitivity.plan:plan_of",
     report="gradscope.commands.sensitivity.report:report_of",
     pictures="gradscope.commands.sensitivity.pictures:pictures_of",
+    later_columns=LATER,
 )
