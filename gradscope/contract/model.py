@@ -76,7 +76,7 @@ class Model(nn.Module):
 
     @property
     def memory_dial(self) -> MemoryDial | None:
-        """What sets the median |λ| at initialisation; None where no parameter does."""
+        """What sets |λ| at initialisation; None where no parameter does."""
         turn: Any = getattr(self, "turn_memory_dial", None)
         if turn is None:
             return None
@@ -91,11 +91,13 @@ class Model(nn.Module):
 
     @property
     def has_memory_dial(self) -> bool:
-        """Whether :meth:`set_memory` can set the model's median |λ|."""
+        """Whether :meth:`set_memory` can set the model's |λ|."""
         return self.memory_dial is not None
 
     def set_memory(self, modulus: float) -> None:
-        """Sets the median |λ| at initialisation, through the parameter that the architecture has for it.
+        """Sets |λ| at initialisation, through the parameter that the architecture has for it.
+
+        |λ| is the median over units, samples and steps of a gate, and the spectral radius of a recurrent matrix.
 
         Raises:
             Unmeasurable: The architecture has no such parameter.
@@ -103,12 +105,12 @@ class Model(nn.Module):
         """
         dial = self._required_dial()
         if not 0 < modulus < 1:
-            raise UsageError(f"The median |λ| should lie between 0 and 1, but {modulus:g} was given.")
+            raise UsageError(f"|λ| should lie between 0 and 1, but {modulus:g} was given.")
         with torch.no_grad():
             dial.turn(modulus)
 
     def memory_moduli(self, x: Tensor) -> Tensor:
-        """The |λ| that the dial is about: over units, samples and steps of a gate, or of a matrix's eigenvalues.
+        """The |λ| that the dial is about: over units, samples and steps of a gate; of a matrix its spectral radius.
 
         Args:
             x: Inputs, ``(batch, length, input_size)``.
@@ -129,9 +131,7 @@ class Model(nn.Module):
     def _required_dial(self) -> MemoryDial:
         dial = self.memory_dial
         if dial is None:
-            raise Unmeasurable(
-                f"{self.called} has no memory dial: no parameter of it sets a median |λ| at initialisation."
-            )
+            raise Unmeasurable(f"{self.called} has no memory dial: no parameter of it sets |λ| at initialisation.")
         return dial
 
     def forward(self, x: Tensor) -> Tensor:
