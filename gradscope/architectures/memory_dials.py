@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradscope.contract.memory_dial import MemoryDial
+from gradscope.contract.memory_dial import JointDial, MemoryDial
 from gradscope.contract.recurrence import Recurrence
 from gradscope.errors import Unmeasurable
 
@@ -70,9 +70,11 @@ class MatrixScale(MemoryDial):
 
     Attributes:
         matrix: ``(n, n)``, or the diagonal of one, ``(n,)``.
+        by_median: The median |λ| in place of the largest, as baselines have it that were recorded so.
     """
 
     matrix: Tensor
+    by_median: bool = False
 
     def turn(self, modulus: float) -> None:
         """Scales the matrix so that its spectral radius is ``modulus``.
@@ -80,7 +82,7 @@ class MatrixScale(MemoryDial):
         Raises:
             Unmeasurable: The radius is 0, and no scale changes that.
         """
-        radius = float(self._radius())
+        radius = float(self._moduli().median() if self.by_median else self._moduli().max())
         if radius == 0:
             raise Unmeasurable(
                 f"All eigenvalues of the recurrent matrix are 0, so no scale gives it a spectral radius of "
@@ -90,9 +92,18 @@ class MatrixScale(MemoryDial):
 
     def moduli(self, x: Tensor) -> Tensor:
         """The spectral radius alone, whatever the inputs are."""
-        return self._radius()
+        return self._moduli() if self.by_median else self._moduli().max()
 
-    def _radius(self) -> Tensor:
+    def _moduli(self) -> Tensor:
         matrix = self.matrix.detach().to("cpu", torch.float64)
         eigenvalues: Tensor = matrix if matrix.dim() == 1 else torch.linalg.eigvals(matrix)
-        return eigenvalues.abs().max()
+        return eigenvalues.abs()
+
+
+def by_the_median(dial: MemoryDial) -> MemoryDial:
+    """The dial with matrices set by their median |λ|: what the sensitivities in baselines of a check are about."""
+    if isinstance(dial, MatrixScale):
+        return replace(dial, by_median=True)
+    if isinstance(dial, JointDial):
+        return replace(dial, parts=[part and by_the_median(part) for part in dial.parts])
+    return dial

@@ -103,7 +103,7 @@ class Model(nn.Module):
             Unmeasurable: The architecture has no such parameter.
             UsageError: A modulus that is not between 0 and 1.
         """
-        dial = self._required_dial()
+        dial = self.required_dial
         if not 0 < modulus < 1:
             raise UsageError(f"|λ| should lie between 0 and 1, but {modulus:g} was given.")
         with torch.no_grad():
@@ -119,7 +119,7 @@ class Model(nn.Module):
             Flat, float64, on the CPU; its ``median()``, of an even number the lower of the two in the middle, is what
             :meth:`set_memory` sets.
         """
-        dial = self._required_dial()
+        dial = self.required_dial
         with torch.no_grad():
             return plain_moduli(dial, x)
 
@@ -128,7 +128,9 @@ class Model(nn.Module):
         """Every parameter by its role in the recurrence."""
         return grouped(rest=tuple(name for name, _ in self.named_parameters()))
 
-    def _required_dial(self) -> MemoryDial:
+    @property
+    def required_dial(self) -> MemoryDial:
+        """:attr:`memory_dial`; raises :class:`Unmeasurable` where there is none."""
         dial = self.memory_dial
         if dial is None:
             raise Unmeasurable(f"{self.called} has no memory dial: no parameter of it sets |λ| at initialisation.")
