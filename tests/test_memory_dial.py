@@ -7,7 +7,9 @@ import pytest
 import torch
 
 import gradscope
+from gradscope.architectures.memory_dials import by_the_median
 from gradscope.contract.combinators import Stack
+from gradscope.contract.memory_dial import plain_moduli
 from gradscope.contract.recurrence import Recurrence
 from tests.models import ALL, SINGLE, SINGLE_NAMES, inputs, small
 
