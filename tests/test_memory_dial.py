@@ -310,6 +310,6 @@ def test_baselines_keep_the_median_that_they_were_recorded_at(name, num_layers):
     with torch.no_grad():
         dial = by_the_median(model.required_dial)
         dial.turn(0.9)
-    moduli = plain_moduli(dial, inputs())
+        moduli = plain_moduli(dial, inputs())
     assert float(moduli.median()) == pytest.approx(0.9, abs=0.02 if name == "lstm" else 1e-9)
     assert name == "lstm" or float(moduli.max()) > 0.9
