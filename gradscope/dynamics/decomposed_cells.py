@@ -35,8 +35,13 @@ _PLAIN: dict[Any, Callable[..., Any]] = {
 }
 
 
+def plain_cell(function: Any) -> Callable[..., Any] | None:
+    """A fused cell of torch in plain operations; None for any other function."""
+    return _PLAIN.get(function)
+
+
 class DecomposedCells(TorchFunctionMode):
     """While active, ``LSTMCell``, ``GRUCell`` and ``RNNCell`` run in plain operations."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return _PLAIN.get(func, func)(*args, **(kwargs or {}))
+        return (plain_cell(func) or func)(*args, **(kwargs or {}))
