@@ -1,8 +1,8 @@
 """What an exact zero is: a path that does not exist, or a factor that rounded to zero in the dtype.
 
 The gradient is measured once more in float64. Is it a number there, the dtype was the reason. Is it zero there too, no
-path leads to it, or a unit is saturated in float64 as well: then it is measured with σ and tanh replaced by functions of
-the same shape that flatten slowly, whose slopes are never zero. What is zero even so is a cut.
+path leads to it, or a unit is saturated in float64 as well: then it is measured with σ and tanh replaced by functions
+of the same shape that flatten slowly, whose slopes are never zero. What is zero even so is a cut.
 """
 
 from __future__ import annotations
