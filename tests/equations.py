@@ -77,8 +77,8 @@ class Part(Mapping[str, Tensor]):
         return len(list(iter(self)))
 
 
-def of_eigenvalues(matrix: str) -> Callable[[Weights, Tensor, State], Tensor]:
-    return lambda w, x, s: torch.linalg.eigvals(w[matrix]).abs()
+def radius_of(matrix: str) -> Callable[[Weights, Tensor, State], Tensor]:
+    return lambda w, x, s: torch.linalg.eigvals(w[matrix]).abs().max()
 
 
 def rnn(w: Weights, x: Tensor, s: State, t: int, nonlinearity: str = "tanh") -> State:
@@ -286,12 +286,12 @@ EQUATIONS: dict[str, Equation | SequenceEquation] = {
         rnn,
         variants=({"nonlinearity": "relu"},),
         second_biases=("bias_hh_l0",),
-        moduli=of_eigenvalues("weight_hh_l0"),
+        moduli=radius_of("weight_hh_l0"),
     ),
     "residual-rnn": Equation(residual_rnn, variants=({"alpha": 0.7},)),
     "rrn": RRN,
-    "linear-rnn": Equation(linear_rnn, variants=({"init": "orthogonal", "radius": 0.9},), moduli=of_eigenvalues("A")),
-    "ind-rnn": Equation(ind_rnn, variants=({"nonlinearity": "tanh"},), moduli=lambda w, x, s: w["u"].abs()),
+    "linear-rnn": Equation(linear_rnn, variants=({"init": "orthogonal", "radius": 0.9},), moduli=radius_of("A")),
+    "ind-rnn": Equation(ind_rnn, variants=({"nonlinearity": "tanh"},), moduli=lambda w, x, s: w["u"].abs().max()),
     "lstm": LSTM,
     "gru": GRU,
     "gru-cho": Equation(gru_cho, moduli=gru_cho_kept),

@@ -14,7 +14,7 @@ from gradscope.commands.compare.rows import comparison
 from gradscope.commands.main import run
 from gradscope.errors import Unmeasurable
 from gradscope.measurements.judgement import judge
-from gradscope.measurements.verdict import VERDICTS, counted_verdicts, over_seeds, verdict_of
+from gradscope.measurements.verdict import VERDICTS, InputShares, counted_verdicts, over_seeds, verdict_of
 from gradscope.own.as_model import as_model
 from tests.models import small
 from tests.test_summary import MODEL, geometric
@@ -83,9 +83,13 @@ def test_the_first_verdict_that_applies_is_given():
     assert verdict_of(-math.inf, "cut") == "cut"
     assert verdict_of(math.nan, "saturated") == "saturated"
     assert verdict_of(math.inf) == verdict_of(math.nan) == "unknown"
-    assert verdict_of(0.0, "", -1.5, -3.0) == "frozen"
-    assert verdict_of(-2.5, "", -1.5, -3.0) == "fading"
-    assert verdict_of(0.0, "", -0.5, -3.0) == verdict_of(0.0, "", -1.5, -2.0) == verdict_of(0.0) == "carried"
+    frozen = InputShares(-1.5, -3.0)
+    assert verdict_of(0.0, "", frozen) == "frozen"
+    assert verdict_of(-2.5, "", frozen) == "fading"
+    for shares in (InputShares(-0.5, -3.0), InputShares(-1.5, -2.0), InputShares(-1.5, -3.0, num_layers=2), None):
+        assert verdict_of(0.0, "", shares) == "carried"
+    assert verdict_of(0.0, "", InputShares(-4.2, -4.7, num_layers=2)) == "frozen"  # one layer of two
+    assert verdict_of(0.0, "", InputShares(0.0, 0.0, log10_first=-8.0)) == "frozen"
     assert over_seeds(["lost", "lost"]) == "lost"
     assert over_seeds(["lost", "fading"]) == "mixed"
     assert "mixed" not in VERDICTS
@@ -304,3 +308,101 @@ def test_help_has_every_verdict_with_its_threshold(capsys):
     said = " ".join(capsys.readouterr().out.split())
     for word, says in VERDICTS.items():
         assert f"{word}, {says}" in said
+
+
+# ---- what an attack found
+
+
+def test_the_reference_is_the_first_step_back_that_the_loss_reaches():
+    model = gradscope.build("lstm", input_size=3, hidden_size=4, forget_bias=5)
+    x = gradscope.make_inputs("white", batch=2, length=30, input_size=3)
+    found = gradscope.diagnose(model, x, loss=lambda y: y[:, 14].square().sum(-1))
+    assert found.verdict == "carried"
+    assert math.isfinite(found.carried_decades)
+
+
+@pytest.mark.parametrize("length", [20, 28, 30, 34, 100])
+def test_a_decay_is_not_cut_in_the_middle_into_a_drop(length):
+    model = gradscope.build("sc-lstm-i", input_size=32, hidden_size=16)
+    x = gradscope.make_inputs("white", batch=3, length=length, input_size=32)
+    assert gradscope.diagnose(model, x, remedies=False).verdict == "fading"
+
+
+def test_a_drop_counts_until_nothing_is_left_of_it_in_float32():
+    found = judged(np.where(LAGS == 0, 0.0, -12.0))
+    assert (found.drop_decades, found.carried_decades) == (-7.2, pytest.approx(-4.8))
+    assert found.verdict == "fading"
+
+
+def test_a_frozen_layer_of_a_stack_is_seen_and_has_no_forecast():
+    model = gradscope.build("min-gru", input_size=8, hidden_size=16, num_layers=2)
+    with torch.no_grad():
+        model.layers[0].bias_z.fill_(-12.0)
+        model.layers[1].bias_z.fill_(-5.0)
+    found = gradscope.diagnose(model, gradscope.make_inputs("white", batch=2, length=40, input_size=8), remedies=False)
+    assert found.verdict == "frozen"
+    assert math.isnan(found.forecast)
+
+
+def test_slots_from_before_the_first_step_carry_nothing():
+    model = gradscope.build("skip-rnn", input_size=8, hidden_size=8, k=60)
+    found = gradscope.diagnose(model, gradscope.make_inputs("white", batch=2, length=50, input_size=8), remedies=False)
+    assert found.verdict == "frozen"
+
+
+@pytest.mark.parametrize("bias", [25.0, 200.0, 1e6])
+def test_a_model_saturated_by_a_constant_is_not_called_a_cut(bias):
+    constant = CutCell(activation=lambda a: torch.tanh(a + bias), every=100)
+    assert gradscope.diagnose(constant, X).verdict == "cut or saturated"
+    model = gradscope.build("rnn", input_size=3, hidden_size=4)
+    with torch.no_grad():
+        model.bias_ih_l0.fill_(40 * bias)
+    assert gradscope.diagnose(model, X).verdict == "cut or saturated"
+    torch.manual_seed(0)
+    cell = nn.LSTMCell(3, 4)
+    with torch.no_grad():
+        cell.bias_ih.fill_(-40 * bias)
+    assert gradscope.diagnose(cell, X).verdict == "cut or saturated"
+
+
+def test_zeros_of_some_samples_are_told():
+    model = gradscope.build("rnn", input_size=3, hidden_size=4, nonlinearity="relu")
+    x = torch.stack([torch.zeros(12, 3), torch.ones(12, 3)])
+    with torch.no_grad():
+        model.weight_ih_l0.fill_(1.0)
+        model.bias_ih_l0.fill_(-1.0)
+        model.bias_hh_l0.zero_()
+        model.weight_hh_l0.copy_(torch.eye(4))
+    found = gradscope.diagnose(model, x, remedies=False)
+    assert found.judgement.reason == "exactly zero in 1 of 2 samples"
+    assert found.cells["verdict"] == "carried (exactly zero in 1 of 2 samples)"
+
+
+def test_code_that_fails_is_a_failed_cell_and_the_others_go_on(tmp_path, capsys):
+    (tmp_path / "picky.py").write_text(
+        "import torch\n"
+        "class PickyCell(torch.nn.RNNCell):\n"
+        "    def forward(self, x, h=None):\n"
+        "        if x.dtype != torch.float32 or len(x) > 2: raise TypeError('float32 only')\n"
+        "        return super().forward(x.float(), h)\n"
+    )
+    words = ["compare", "--arch", f"{tmp_path / 'picky.py'}:PickyCell,rnn", "--lengths", "9", "--no-remedies"]
+    assert run([*words, "--seeds", "1", "--batch", "4", "--hidden-size", "5", "--quiet", "--format", "json"]) == 4
+    rows = json.loads(capsys.readouterr().out)["summary"]
+    assert [row["status"] for row in rows] == ["failed", "ok"]
+
+
+def test_remedies_have_the_width_of_the_module_and_not_of_its_readout():
+    class Read(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.out = nn.GRU(3, 24, batch_first=True), nn.Linear(24, 1)
+
+        def forward(self, x):
+            return self.out(self.inner(x)[0])
+
+    torch.manual_seed(0)
+    x = gradscope.make_inputs("white", batch=2, length=60, input_size=3)
+    (tried,) = gradscope.diagnose(Read(), x).trials
+    same = gradscope.build("lru", input_size=3, hidden_size=24, r_min=0.9262)
+    assert tried.carried_decades == (pytest.approx(gradscope.diagnose(same, x).carried_decades),)

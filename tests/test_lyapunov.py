@@ -263,3 +263,11 @@ def test_more_exponents_than_the_state_has():
 def test_a_transformer_has_none():
     with pytest.raises(gradscope.NoRecurrentState, match="temporal Jacobian"):
         gradscope.lyapunov_exponents(small("transformer"), inputs(), warm_up=2)
+
+
+def test_exponents_that_are_not_known_have_not_converged():
+    model = small("linear-rnn", init="orthogonal", radius=1e30, dtype=torch.float32)
+    found = gradscope.lyapunov_exponents(model, inputs(60, torch.float32), warm_up=10)
+    assert found.overflow_step is not None
+    assert found.exponents_nats_per_step.isnan().all()
+    assert not found.converged.any()

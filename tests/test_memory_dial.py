@@ -1,4 +1,4 @@
-"""The memory dial: the median |λ| that is asked for is what a run shows, and every parameter has its group."""
+"""The memory dial: the |λ| that is asked for is what a run shows, and every parameter has its group."""
 
 import math
 
@@ -7,7 +7,9 @@ import pytest
 import torch
 
 import gradscope
+from gradscope.architectures.memory_dials import by_the_median
 from gradscope.contract.combinators import Stack
+from gradscope.contract.memory_dial import plain_moduli
 from gradscope.contract.recurrence import Recurrence
 from tests.models import ALL, SINGLE, SINGLE_NAMES, inputs, small
 
@@ -31,6 +33,22 @@ def test_the_median_is_what_was_asked_for(name, options, modulus):
     assert ((achieved >= 0) & (achieved.isfinite())).all()
     tolerance = 1e-9 if is_constant(model) else 0.1
     assert abs((1 - float(achieved.median())) / (1 - modulus) - 1) < tolerance
+
+
+SCALED = {"rnn": "weight_hh_l0", "linear-rnn": "A", "ind-rnn": "u"}  # the matrix, or its diagonal
+
+
+@pytest.mark.parametrize("modulus", [0.5, 0.999])
+@pytest.mark.parametrize("name", SCALED)
+def test_a_matrix_is_set_by_what_decides_the_long_run(name, modulus):
+    """Of 64 random eigenvalues with this median the largest would lie far above 1, and the state would explode."""
+    model = small(name, hidden_size=64)
+    model.set_memory(modulus)
+    matrix = dict(model.named_parameters())[SCALED[name]].detach()
+    eigenvalues = torch.linalg.eigvals(matrix) if matrix.dim() > 1 else matrix
+    assert math.isclose(float(eigenvalues.abs().max()), modulus, rel_tol=1e-9)
+    assert model.memory_moduli(inputs()).tolist() == pytest.approx([modulus], rel=1e-9)
+    assert gradscope.memory_sensitivity(model, inputs(30)).achieved_lambda_modulus == pytest.approx(modulus, rel=1e-9)
 
 
 @pytest.mark.parametrize("hidden_size", [1, 2, 5, 64])
@@ -215,7 +233,7 @@ def test_a_class_with_the_functions_of_before_still_has_a_dial():
 
 
 def test_a_matrix_of_zeros_cannot_be_scaled():
-    with pytest.raises(gradscope.Unmeasurable, match=r"no scale gives them a median \|λ\| of 0\.9"):
+    with pytest.raises(gradscope.Unmeasurable, match=r"no scale gives it a spectral radius of 0\.9"):
         small("linear-rnn", radius=0.0).set_memory(0.9)
 
 
@@ -284,3 +302,14 @@ def test_outputs_stand_for_the_state_of_a_stack():
     assert mine.units == 3
     assert set(mine.dh_domega_power) == {"magnitude", "input", "rest"}
     assert gradscope.memory_sensitivity(small("rrn"), x).moduli.numel() == 0
+
+
+@pytest.mark.parametrize(("name", "num_layers"), [("rnn", 1), ("linear-rnn", 2), ("ind-rnn", 1), ("lstm", 1)])
+def test_baselines_keep_the_median_that_they_were_recorded_at(name, num_layers):
+    model = small(name, num_layers=num_layers, hidden_size=7)
+    with torch.no_grad():
+        dial = by_the_median(model.required_dial)
+        dial.turn(0.9)
+        moduli = plain_moduli(dial, inputs())
+    assert float(moduli.median()) == pytest.approx(0.9, abs=0.02 if name == "lstm" else 1e-9)
+    assert name == "lstm" or float(moduli.max()) > 0.9

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,14 @@ import torch
 
 import gradscope
 from gradscope.commands.main import run
-from gradscope.commands.sensitivity.columns import TABLES
+from gradscope.commands.sensitivity.columns import LATER, TABLES
 from gradscope.commands.sensitivity.command import COMMAND
 from gradscope.commands.sensitivity.options import NORMALIZATIONS, OPTIONS, PARAMETRIZATIONS
+from gradscope.commands.sensitivity.pictures import plot_sensitivity
 from gradscope.measurements.stability import curse
+from gradscope.numerics.student import student_bound
 from gradscope.running.setting import shown_name
-from gradscope.running.store import command_of, read_frames
+from gradscope.running.store import command_of, read_frames, write_frame
 from gradscope.theory import NORMALIZATIONS as IN_THEORY
 from gradscope.theory import PARAMETRIZATIONS as WITH_FACTORS
 from gradscope.theory import sensitivity, state_power
@@ -152,7 +156,7 @@ def test_formats(kind: str, capsys: Captured) -> None:
         assert [set(row) for row in json.loads(said)["summary"]] == [set(TABLES["summary"])] * 11
     else:
         assert "scalar" in said
-        assert "mitigat" in said
+        assert "cursed" in said
 
 
 def with_data(array: np.ndarray, tmp_path: Path, *arguments: str) -> list[str]:
@@ -221,8 +225,11 @@ def test_inputs_that_the_scalar_law_is_not_about_are_said(capsys: Captured) -> N
     assert "scalar" not in said.out
 
 
+ONE = ["--seeds", "1", "--batch", "4"]  # draw of weights
+
+
 def test_an_architecture_without_a_dial_beside_one_that_has_one(tmp_path: Path, capsys: Captured) -> None:
-    assert run([*SMALL, "--arch", "rrn,gru", "--lambda", "0.5,0.9", "--out", str(tmp_path), "--depth", "1"]) == 0
+    assert run([*SMALL, "--arch", "rrn,gru", "--lambda", "0.5,0.9", "--out", str(tmp_path), "--depth", "1", *ONE]) == 0
     said = capsys.readouterr()
     assert "rrn has no memory dial and is measured at initialisation alone; those that have one: rnn, " in said.err
     assert "rrn has no memory dial: measured at initialisation, where its median |λ| is 0." in said.out
@@ -274,7 +281,7 @@ def test_what_cancels_is_zero_and_mitigated(tmp_path: Path) -> None:
 
 
 def test_exponents_beside_constant_gates(tmp_path: Path, capsys: Captured) -> None:
-    arguments = ["sensitivity", "--arch", "lstm,gru,lru", "--lambda", "0.9,0.99", "--samples", "2", "--seeds", "2"]
+    arguments = ["sensitivity", "--arch", "lstm,gru,lru", "--lambda", "0.9,0.99", "--samples", "2", "--seeds", "4"]
     assert run([*arguments, "--hidden-size", "8", "--input-size", "3", "--out", str(tmp_path), "--quiet"]) == 0
     found = pd.read_csv(tmp_path / "exponents.csv").set_index(["arch", "quantity", "group"])["theory"]
     assert [found["lstm", "dh_domega_power", "magnitude"], found["lstm", "state_power", "state"]] == [-1, -1]
@@ -319,6 +326,233 @@ def test_the_help_names_every_setting(capsys: Captured) -> None:
     assert run(["sensitivity", "--help"]) == 0
     said = capsys.readouterr().out
     assert all(f"--{shown_name(name)}" in said for name in OPTIONS)
+
+
+DENSE = [*SMALL, "--parametrization", "direct", "--normalization", "none", "--quiet"]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_dense_matrix_is_swept_by_its_radius(tmp_path: Path, capsys: Captured) -> None:
+    """By its median, linear-rnn overflowed at E|h|² = 2e22 and rnn had a radius of 1.35 to 1.5."""
+    arguments = [*DENSE, "--arch", "rnn,linear-rnn,ind-rnn", "--hidden-size", "24", "--lambda", "0.9..0.99:3"]
+    assert run([*arguments, "--out", str(tmp_path)]) == 0
+    rows = pd.read_csv(tmp_path / "sensitivity.csv").query("arch != 'scalar'")
+    for column in ("spectral_radius", "achieved_lambda_modulus"):
+        assert np.allclose(rows[column], rows["lambda_modulus"], rtol=1e-5)
+    assert np.isfinite(rows["measured"]).all()
+    powers = rows[rows["quantity"] == "state_power"].set_index(["arch", "lambda_modulus"])["measured"]
+    assert powers["rnn"].max() < 1
+    assert powers["linear-rnn"].max() < 1000
+    said = capsys.readouterr().out
+    assert "rnn: the dial sets the spectral radius of its recurrent matrix; that of the state Jacobian is 0." in said
+    assert "linear-rnn: the dial" not in said
+    summary = pd.read_csv(tmp_path / "summary.csv").set_index("arch")
+    assert summary.loc["linear-rnn", "state_jacobian_radius_last"] == pytest.approx(0.99, rel=1e-5)
+    assert summary.loc["rnn", "state_jacobian_radius_last"] < 0.9
+    assert math.isnan(summary.loc["scalar", "state_jacobian_radius_last"])
+
+
+GROWING = """
+import torch
+import gradscope
+
+
+class Growing(gradscope.Recurrence):
+    gain = {gain}
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.input_size = self.output_size = input_size
+        self.state_spec = (gradscope.Block("h", (input_size,)),)
+        self.decay = torch.nn.Parameter(torch.rand(input_size))
+
+    def step(self, s, u, t):
+        return {{"h": self.gain * self.decay * s["h"] + u["x"]}}
+
+    @property
+    def memory_dial(self):
+        return Dial(self.decay)
+
+
+class Dial(gradscope.MemoryDial):
+    def __init__(self, decay):
+        self.decay = decay
+
+    def turn(self, modulus):
+        self.decay.fill_(modulus)
+
+    def moduli(self, x):
+        return self.decay
+"""
+
+
+@pytest.mark.parametrize(
+    ("gain", "code", "status"),
+    [
+        (1.05, 0, "state explodes at λ = 0.99"),
+        (1.5, 4, "non-finite: state explodes at λ = 0.9"),
+        (1e30, 4, "non-finite: state explodes at λ = 0.9"),
+    ],
+)
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_state_that_explodes_is_said(gain: float, code: int, status: str, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "growing.py").write_text(GROWING.format(gain=gain))
+    arguments = [*DENSE, "--arch", f"{tmp_path}/growing.py:Growing", "--lambda", "0.9,0.95,0.99"]
+    assert run([*arguments, "--out", str(tmp_path / "out")]) == code
+    said = capsys.readouterr().out
+    row = pd.read_csv(tmp_path / "out" / "summary.csv").query("arch != 'scalar'").iloc[0]
+    assert (row["verdict"], row["status"]) == ("exploding", status)
+    assert math.isnan(row["exponent"])
+    assert math.isnan(row["state_exponent"])
+    exponents = pd.read_csv(tmp_path / "out" / "exponents.csv").query("arch != 'scalar'")
+    assert exponents["exponent"].isna().all()
+    assert not exponents["status"].eq("ok").any()
+    assert f"the {status.removeprefix('non-finite: ')}: there is no exponent, and no verdict on its memory." in said
+    assert run(["plot", str(tmp_path / "out")]) == 0
+
+
+def test_a_terminal_shows_no_warning_of_numpys(tmp_path: Path) -> None:
+    (tmp_path / "growing.py").write_text(GROWING.format(gain=1e30))
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "gradscope", *DENSE, "--lambda", "0.9,0.95"]
+    command += ["--arch", f"{tmp_path}/growing.py:Growing", "--out", str(tmp_path / "out")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 4
+    assert "Warning" not in found.stderr
+    assert "state explodes at λ = 0.9" in found.stdout
+
+
+def test_what_is_no_power_law_has_no_exponent(tmp_path: Path, capsys: Captured) -> None:
+    """Its exponents were −3.28 ± 0.03, −4.06 ± 1.21 and −2.70 ± 0.07 for three seeds."""
+    arguments = ["sensitivity", "--arch", "lstm", "--lambda", "0.9..0.999437659:4", "--seeds", "6", "--batch", "4"]
+    arguments += ["--samples", "16", "--parametrization", "direct", "--normalization", "none", "--quiet"]
+    assert run([*arguments, "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    row = pd.read_csv(tmp_path / "summary.csv").set_index("arch").loc["lstm"]
+    assert (row["verdict"], row["status"]) == ("no power law", "no power law")
+    assert math.isnan(row["exponent"])
+    assert math.isnan(row["exponent_standard_error"])
+    slopes = [float(slope) for slope in row["local_slopes"].split()]
+    assert max(slopes[:2]) < -3.5
+    assert slopes[2] > -0.5
+    shown = ", ".join(f"{slope:+.1f}" for slope in slopes)
+    assert f"no power law ({shown})" in said
+    assert "lstm (magnitude) follows no power law here: from small memory to large its local slopes are" in said
+    exponents = pd.read_csv(tmp_path / "exponents.csv").set_index(["arch", "quantity", "group"])
+    mine = exponents.loc[("lstm", "dh_domega_power", "magnitude")]
+    assert (mine["status"], mine["local_slopes"], mine["draws"]) == ("no power law", row["local_slopes"], 6)
+    assert math.isnan(mine["exponent"])
+    assert exponents.loc[("lstm", "state_power", "state"), "status"] == "ok"
+
+
+def test_errors_are_the_scatter_of_draws_of_weights(tmp_path: Path) -> None:
+    arguments = [*DENSE, "--arch", "gru", "--lambda", "0.5..0.9:3"]
+    assert run([*arguments, "--out", str(tmp_path / "all"), "--seeds", "3"]) == 0
+    alone = []
+    for seed in range(3):
+        assert run([*arguments, "--out", str(tmp_path / str(seed)), "--seeds", "1", "--seed", str(seed)]) == 0
+        alone.append(pd.read_csv(tmp_path / str(seed) / "summary.csv").set_index("arch").loc["gru"])
+    row = pd.read_csv(tmp_path / "all" / "summary.csv").set_index("arch").loc["gru"]
+    exponents = np.array([one["exponent"] for one in alone])
+    assert row["exponent"] == pytest.approx(exponents.mean(), abs=0.01)  # achieved |λ| are means over the draws
+    error = exponents.std(ddof=1) / math.sqrt(3)
+    assert row["exponent_standard_error"] == pytest.approx(error * student_bound(0.9545, 2) / 2, rel=0.02)
+    assert row["draws"] == 3
+    for one in alone:
+        assert (one["verdict"], one["status"], one["draws"]) == ("unknown", "one draw of weights", 1)
+        assert math.isnan(one["exponent_standard_error"])
+
+
+def test_a_single_draw_is_said(capsys: Captured) -> None:
+    assert run([*DENSE, "--arch", "gru", "--lambda", "0.5,0.9", "--seeds", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "unknown (one draw of weights)" in said
+    assert "gru (magnitude) was measured with one draw of weights: without an error an exponent supports no" in said
+
+
+def test_a_verdict_within_its_error_is_unknown(capsys: Captured) -> None:
+    assert run([*DENSE, "--arch", "lru", "--lambda", "0.5,0.9"]) == 0
+    said = capsys.readouterr().out
+    assert "unknown (within its error)" in said
+    assert "lru (magnitude) cannot be told: a border of the verdicts lies within two errors of p = " in said
+
+
+def test_one_value_of_lambda_is_not_too_short(tmp_path: Path, capsys: Captured) -> None:
+    assert run([*DENSE, "--arch", "gru", "--lambda", "0.9", "--out", str(tmp_path)]) == 0
+    assert set(pd.read_csv(tmp_path / "summary.csv")["status"]) == {"one value of λ"}
+    assert "no exponent could be fitted" in capsys.readouterr().out
+
+
+def test_sequences_that_are_too_short_are_marked(tmp_path: Path, capsys: Captured) -> None:
+    assert run([*DENSE, "--arch", "lru", "--lambda", "0.5,0.9,0.99", "--length", "60", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    rows = pd.read_csv(tmp_path / "sensitivity.csv")
+    for _, mine in rows[rows["quantity"] == "dh_domega_power"].groupby(["arch", "group"]):
+        assert mine["long_enough"].tolist() == [True, True, False]
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert not summary["long_enough_last"].any()
+    for row in summary.to_dict(orient="records"):
+        assert f"{row['dh_domega_power_last']:.3g}*" in said
+        assert f"{row['dh_domega_power_first']:.3g}*" not in said
+    svg = (tmp_path / "sensitivity.svg").read_text(encoding="utf-8")
+    assert "hollow: sequence too short" in svg
+    figure = plot_sensitivity(rows)
+    hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+    assert [line.get_xdata().tolist() for line in hollow] == [pytest.approx([0.01])] * 2
+    assert "hollow" not in str(plot_sensitivity(rows[rows["long_enough"]]).axes[0].get_legend_handles_labels())
+
+
+def test_files_of_before_still_open(tmp_path: Path, capsys: Captured) -> None:
+    arguments = [*SHORT, "--quiet", "--out", str(tmp_path)]
+    assert run(arguments) == 0
+    for name, columns in LATER.items():
+        write_frame(pd.read_csv(tmp_path / f"{name}.csv").drop(columns=list(columns)), tmp_path / f"{name}.csv")
+    tables = read_frames(tmp_path, COMMAND)
+    for name, columns in LATER.items():
+        assert tables[name][list(columns)].isna().all(axis=None)
+        assert tuple(tables[name].columns) == TABLES[name]
+    (tmp_path / "sensitivity.png").unlink()
+    assert run(["plot", str(tmp_path)]) == 0
+    assert (tmp_path / "sensitivity.png").is_file()
+    for path in (tmp_path / "cells").glob("*.json"):
+        cell = json.loads(path.read_text())
+        for name, columns in LATER.items():
+            for column in columns:
+                cell["tables"].get(name, {}).pop(column, None)
+        path.write_text(json.dumps(cell))
+    assert run([*arguments, "--resume"]) == 0
+    assert pd.read_csv(tmp_path / "sensitivity.csv")["long_enough"].isna().all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_scalar_law_is_a_power_law_with_the_verdicts_of_theory(seed: int, tmp_path: Path) -> None:
+    arguments = [*SCALAR_ALONE, "--lambda", "0.9..0.9999", "--seed", str(seed), "--length", "50000"]
+    assert run([*arguments, "--parametrization", "direct,exp-exp,tanh", "--out", str(tmp_path)]) == 0
+    summary = pd.read_csv(tmp_path / "summary.csv").query("arch == 'scalar'")
+    assert set(summary["status"]) == {"ok"}
+    assert summary["verdict"].tolist() == ["cursed", "softened", "softened", "mitigated", "softened", "mitigated"]
+    assert summary["exponent"].tolist() == pytest.approx([-3, -2, -1, 0, -1, 0], abs=0.05)
+    exponents = pd.read_csv(tmp_path / "exponents.csv").query("arch == 'scalar'")
+    assert set(exponents["status"]) == {"ok"}
+    for slopes, theory in zip(exponents["local_slopes"], exponents["theory"], strict=True):
+        assert [float(slope) for slope in slopes.split()] == pytest.approx([theory] * 4, abs=0.25)
+
+
+def test_theory_that_bends_is_still_theory(tmp_path: Path) -> None:
+    """At ρ = 0.99 local slopes of theory go from −3.6 to −3.1: the measurement follows them."""
+    arguments = [*SCALAR_ALONE, "--lambda", "0.9..0.999:4", "--input", "ar1:rho=0.99", "--samples", "4096"]
+    arguments += ["--parametrization", "direct", "--normalization", "none", "--out", str(tmp_path)]
+    assert run(arguments) == 0
+    row = pd.read_csv(tmp_path / "summary.csv").set_index("arch").loc["scalar"]
+    assert (row["verdict"], row["status"]) == ("cursed", "far from the limit")
+    assert row["exponent"] == pytest.approx(row["exponent_theory_finite"], abs=0.1)
+
+
+def test_a_border_within_two_errors_leaves_no_verdict() -> None:
+    assert curse(-3.0, 0.2) == "cursed"
+    assert curse(-3.0, 0.3) == "unknown"
+    assert curse(-1.5, 0.4) == "softened"
+    assert curse(0.0, 0.3) == "unknown"
+    assert curse(0.0, math.nan) == "mitigated"
 
 
 def test_verdicts() -> None:

@@ -191,3 +191,29 @@ def test_standard_errors_of_exponents_cover_the_slope_of_theory(runs, quantity):
         fit = fits.set_index("quantity").loc[quantity]
         deviations.append((fit["exponent"] - expected) / fit["standard_error"])
     assert covers(np.array(deviations)), np.std(deviations)
+
+
+def test_a_normal_matrix_has_the_sensitivity_of_its_eigenvalues():
+    """E‖∂h/∂A‖² = Σ Re[(1 + λ̄_k λ_l)/(1 − λ̄_k λ_l)] / ((1 − |λ_k|²)(1 − |λ_l|²)) at white input."""
+    size, modulus, length, sequences = 4, 0.9, 120, 1500
+    model = small("linear-rnn", input_size=size, hidden_size=size, init="orthogonal")
+    model.set_memory(modulus)
+    with torch.no_grad():
+        model.B.copy_(torch.eye(size))
+    x = inputs(length, batch=sequences, input_size=size)
+    power = gradscope.memory_sensitivity(model, x, probes=1).dh_domega_power["magnitude"]
+    eigenvalues = torch.linalg.eigvals(model.A.detach())
+    products = torch.outer(eigenvalues.conj(), eigenvalues)
+    left = 1 / (1 - eigenvalues.abs() ** 2)
+    expected = float((torch.outer(left, left) * ((1 + products) / (1 - products)).real).sum()) / size
+    error = float(power.std()) / math.sqrt(sequences)
+    assert abs(float(power.mean()) - expected) < ERRORS * error
+    assert error < 0.1 * expected
+
+
+def test_a_state_that_has_forgotten_its_start_is_as_large_halfway():
+    for name, options in DIALS[:4]:
+        model = dialled(name, options)
+        x = inputs(9, batch=3)
+        halfway = gradscope.memory_sensitivity(model, x).state_power_halfway
+        assert torch.allclose(halfway, gradscope.memory_sensitivity(model, x[:, :5]).state_power, rtol=1e-12)

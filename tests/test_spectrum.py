@@ -219,6 +219,27 @@ def test_derived_quantities_of_a_known_matrix():
     assert math.isclose(spectrum.median_singular_value[0, 0], values.mean(), rel_tol=1e-10)
 
 
+def test_condition_numbers_of_singular_matrices_are_infinite():
+    model = small("linear-rnn", hidden_size=2)
+    for diagonal in ((0.5, 0.0), (0.0, 0.0)):
+        with torch.no_grad():
+            model.A.copy_(torch.diag(torch.tensor(diagonal, dtype=torch.float64)))
+        assert gradscope.jacobian_spectrum(model, inputs(), steps=[4]).condition_number.tolist() == [[math.inf]] * 2
+    with torch.no_grad():
+        model.A.fill_(math.nan)
+    assert gradscope.jacobian_spectrum(model, inputs(), steps=[4]).condition_number.isnan().all()
+
+
+def test_a_jacobian_may_be_finite_where_states_are_not():
+    model = small("rnn", nonlinearity="relu", dtype=torch.float32)
+    with torch.no_grad():
+        model.weight_hh_l0.abs_().mul_(1e6)
+    spectrum = gradscope.jacobian_spectrum(model, inputs(30, torch.float32).abs(), steps=[29])
+    assert spectrum.overflow_step is not None
+    assert spectrum.overflow_step < 29
+    assert spectrum.spectral_radius.isfinite().any()
+
+
 def test_time_constants_at_the_ends():
     from gradscope.measurements.jacobian_spectrum import time_constants
 

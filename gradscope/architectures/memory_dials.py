@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradscope.contract.memory_dial import MemoryDial
+from gradscope.contract.memory_dial import JointDial, MemoryDial
 from gradscope.contract.recurrence import Recurrence
 from gradscope.errors import Unmeasurable
 
@@ -62,34 +62,48 @@ def gate_along(
 
 @dataclass(frozen=True)
 class MatrixScale(MemoryDial):
-    """The scale of a recurrent matrix: |λ| are the moduli of its eigenvalues; the spectral radius is larger.
+    """The scale of a recurrent matrix: |λ| is its spectral radius.
 
-    A contracting map after the product, such as tanh, makes those of J_t smaller.
+    The largest eigenvalue decides the long run. Were the median set, the radius of a random matrix would lie a third to
+    a half above it, and the state would explode as soon as the median comes near 1. A contracting map after the
+    product, such as tanh, makes the eigenvalues of J_t smaller than the matrix's.
+
+    Attributes:
+        matrix: ``(n, n)``, or the diagonal of one, ``(n,)``.
+        by_median: The median |λ| in place of the largest, as baselines have it that were recorded so.
     """
 
     matrix: Tensor
+    by_median: bool = False
 
     def turn(self, modulus: float) -> None:
-        """Scales the matrix so that the median modulus of its eigenvalues is ``modulus``.
-
-        Of an even number the lower of the two in the middle, as :meth:`torch.Tensor.median` takes it: near 1 their
-        mean would be no eigenvalue's modulus, and most of the distance to 1 would be the gap between them.
+        """Scales the matrix so that its spectral radius is ``modulus``.
 
         Raises:
-            Unmeasurable: The median is 0, and no scale changes that.
+            Unmeasurable: The radius is 0, and no scale changes that.
         """
-        median = float(self._eigenvalue_moduli().median())
-        if median == 0:
+        radius = float(self._moduli().median() if self.by_median else self._moduli().max())
+        if radius == 0:
             raise Unmeasurable(
-                f"Half of the recurrent matrix's eigenvalues are 0, so no scale gives them a median |λ| of "
+                f"All eigenvalues of the recurrent matrix are 0, so no scale gives it a spectral radius of "
                 f"{modulus:g}; start from a matrix of higher rank."
             )
-        self.matrix.detach().mul_(modulus / median)
+        self.matrix.detach().mul_(modulus / radius)
 
     def moduli(self, x: Tensor) -> Tensor:
-        """Of the eigenvalues, whatever the inputs are."""
-        return self._eigenvalue_moduli()
+        """The spectral radius alone, whatever the inputs are."""
+        return self._moduli() if self.by_median else self._moduli().max()
 
-    def _eigenvalue_moduli(self) -> Tensor:
-        values: Tensor = torch.linalg.eigvals(self.matrix.detach().to("cpu", torch.float64))
-        return values.abs()
+    def _moduli(self) -> Tensor:
+        matrix = self.matrix.detach().to("cpu", torch.float64)
+        eigenvalues: Tensor = matrix if matrix.dim() == 1 else torch.linalg.eigvals(matrix)
+        return eigenvalues.abs()
+
+
+def by_the_median(dial: MemoryDial) -> MemoryDial:
+    """The dial with matrices set by their median |λ|: what the sensitivities in baselines of a check are about."""
+    if isinstance(dial, MatrixScale):
+        return replace(dial, by_median=True)
+    if isinstance(dial, JointDial):
+        return replace(dial, parts=[part and by_the_median(part) for part in dial.parts])
+    return dial

@@ -1,4 +1,4 @@
-"""The memory dial, through which a model's median |λ| is set at initialisation, and the groups of its parameters."""
+"""The memory dial, through which a model's |λ| is set at initialisation, and the groups of its parameters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MemoryDial(ABC):
     def moduli(self, x: Tensor) -> Tensor:
         """The |λ| that the dial is about, for inputs ``(batch, length, input_size)``, in any shape.
 
-        Over units, samples and steps of a gate, or of a matrix's eigenvalues.
+        Over units, samples and steps of a gate; of a matrix its spectral radius alone, which decides the long run.
         """
 
 

@@ -76,7 +76,7 @@ class Model(nn.Module):
 
     @property
     def memory_dial(self) -> MemoryDial | None:
-        """What sets the median |λ| at initialisation; None where no parameter does."""
+        """What sets |λ| at initialisation; None where no parameter does."""
         turn: Any = getattr(self, "turn_memory_dial", None)
         if turn is None:
             return None
@@ -91,24 +91,26 @@ class Model(nn.Module):
 
     @property
     def has_memory_dial(self) -> bool:
-        """Whether :meth:`set_memory` can set the model's median |λ|."""
+        """Whether :meth:`set_memory` can set the model's |λ|."""
         return self.memory_dial is not None
 
     def set_memory(self, modulus: float) -> None:
-        """Sets the median |λ| at initialisation, through the parameter that the architecture has for it.
+        """Sets |λ| at initialisation, through the parameter that the architecture has for it.
+
+        |λ| is the median over units, samples and steps of a gate, and the spectral radius of a recurrent matrix.
 
         Raises:
             Unmeasurable: The architecture has no such parameter.
             UsageError: A modulus that is not between 0 and 1.
         """
-        dial = self._required_dial()
+        dial = self.required_dial
         if not 0 < modulus < 1:
-            raise UsageError(f"The median |λ| should lie between 0 and 1, but {modulus:g} was given.")
+            raise UsageError(f"|λ| should lie between 0 and 1, but {modulus:g} was given.")
         with torch.no_grad():
             dial.turn(modulus)
 
     def memory_moduli(self, x: Tensor) -> Tensor:
-        """The |λ| that the dial is about: over units, samples and steps of a gate, or of a matrix's eigenvalues.
+        """The |λ| that the dial is about: over units, samples and steps of a gate; of a matrix its spectral radius.
 
         Args:
             x: Inputs, ``(batch, length, input_size)``.
@@ -117,7 +119,7 @@ class Model(nn.Module):
             Flat, float64, on the CPU; its ``median()``, of an even number the lower of the two in the middle, is what
             :meth:`set_memory` sets.
         """
-        dial = self._required_dial()
+        dial = self.required_dial
         with torch.no_grad():
             return plain_moduli(dial, x)
 
@@ -126,12 +128,12 @@ class Model(nn.Module):
         """Every parameter by its role in the recurrence."""
         return grouped(rest=tuple(name for name, _ in self.named_parameters()))
 
-    def _required_dial(self) -> MemoryDial:
+    @property
+    def required_dial(self) -> MemoryDial:
+        """:attr:`memory_dial`; raises :class:`Unmeasurable` where there is none."""
         dial = self.memory_dial
         if dial is None:
-            raise Unmeasurable(
-                f"{self.called} has no memory dial: no parameter of it sets a median |λ| at initialisation."
-            )
+            raise Unmeasurable(f"{self.called} has no memory dial: no parameter of it sets |λ| at initialisation.")
         return dial
 
     def forward(self, x: Tensor) -> Tensor:

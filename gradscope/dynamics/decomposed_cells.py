@@ -44,4 +44,4 @@ class DecomposedCells(TorchFunctionMode):
     """While active, ``LSTMCell``, ``GRUCell`` and ``RNNCell`` run in plain operations."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return _PLAIN.get(func, func)(*args, **(kwargs or {}))
+        return (plain_cell(func) or func)(*args, **(kwargs or {}))

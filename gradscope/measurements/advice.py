@@ -121,7 +121,7 @@ def advice(trials: Sequence[Trial]) -> str:
 
 
 def _signed(decades: float) -> str:
-    return f"{decades:+.1f}".replace("-", "−")
+    return f"{round(decades, 1) + 0.0:+.1f}".replace("-", "−")  # there is no −0.0
 
 
 def clipping(log10_weight_gradient_norm: float, clip_norm: float | None) -> str:

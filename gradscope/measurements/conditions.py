@@ -149,7 +149,10 @@ def linearize(model: nn.Module, x: Tensor, *, accelerated: bool = True) -> Linea
 
 
 def overflow_step(linearization: Linearization) -> int | None:
-    """The first step after which some state is NaN or infinite; None where there is none."""
+    """The first step after which some state is NaN or infinite; None where there is none.
+
+    J_t need not be: where the slope of its maps is finite at infinity, as relu's is, so is J_t.
+    """
     found = [trajectory.first_non_finite() for trajectory in linearization.recurrences]
     return min((step for step in found if step is not None), default=None)
 

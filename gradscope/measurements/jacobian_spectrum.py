@@ -87,7 +87,8 @@ class JacobianSpectrum(Described):
         layers: Eigenvalues of each layer, values ``(batch, steps, count)`` complex128.
         singular: Singular values of the whole J_t, values ``(batch, steps, count)`` float64.
         periods: Layer to the spectrum of the product over its period, where that is more than one step.
-        overflow_step: The step from which on states are not finite, and with them the values NaN; None for none.
+        overflow_step: The step from which on states are not finite; None for none. Values of J_t that depend on such
+            a state are NaN; those that do not, as the slope of relu, stay finite.
         notes: What a reader should know.
     """
 
@@ -141,8 +142,9 @@ class JacobianSpectrum(Described):
 
     @property
     def condition_number(self) -> Tensor:
-        """Largest by smallest singular value, ``(batch, steps)``; inf for a singular J_t."""
-        return self.largest_singular_value / self.smallest_singular_value
+        """Largest by smallest singular value, ``(batch, steps)``; inf for a singular J_t, and so for J_t = 0."""
+        smallest = self.smallest_singular_value
+        return torch.where(smallest == 0, math.inf, self.largest_singular_value / smallest)
 
     @property
     def henrici_departure(self) -> Tensor:

@@ -18,17 +18,18 @@ from gradscope.contract.component import INPUT, judged_component, layer_of
 from gradscope.contract.model import Model
 from gradscope.measurements.forecast import forecast_of
 from gradscope.measurements.gradient_result import GradientNorms
-from gradscope.measurements.verdict import Verdict, Zeros, verdict_of
+from gradscope.measurements.verdict import InputShares, Verdict, Zeros, verdict_of
 from gradscope.numerics.averages import log10_root_mean_square
-from gradscope.numerics.decades import FADED_DECADES
+from gradscope.numerics.decades import FADED_DECADES, LOST_DECADES
 from gradscope.numerics.fits import robust_slope
 
 Array = NDArray[np.float64]
 
 TRANSIENT_STEPS = 8  # a drop ends within so many steps of the last one,
 TRANSIENT_SHARE = 5  # and within a fifth of the length
-STEEPER = 10.0  # it is so many times as steep as the four times as many steps that follow it: a power law is six times
-SMALLEST_DROP = 0.1  # and so many decades deep: what is smaller makes no difference
+STEEPER = 6.0  # it is so many times as steep as what follows it at once, and in the long run: a power law is 3.6 times
+SMALLEST_DROP = 0.1  # and so many decades deep: what is smaller makes no difference,
+DEEPEST_DROP = LOST_DECADES  # what is deeper is lost beside the last steps, however well the rest is carried
 NO_REASON = "none"  # an empty text in a CSV file reads as no text at all
 
 
@@ -44,11 +45,11 @@ class Judgement:
         carried_decades: The norm at step 1 relative to the reference lag, without the drop.
         memory_horizon_steps: Smallest lag from which on two decades and more are lost, the drop not counted; inf: not
             within the length.
-        forecast: How well the last output can learn from the first input, higher is better; see
+        forecast: How well the last output can learn from the first input, higher is better; NaN for a frozen state; see
             :func:`~gradscope.measurements.forecast.forecast_of`.
         zero_from_steps_back: Smallest lag from which on the gradient is exactly zero; inf: it is not.
         log10_input_share: √Σ_t‖∂L/∂x_t‖² relative to the norm at the reference lag, without the drop, for inputs with
-            as many features as the output has; of several layers the geometric mean, for an input goes through all.
+            as many features as the output has.
         log10_largest_input_share: The largest ‖∂L/∂x_t‖ relative to the judged norm of the same step, likewise.
         reason: Why the verdict is unknown, cut or saturated; ``none`` otherwise.
     """
@@ -79,23 +80,24 @@ def judge(result: GradientNorms, model: Model, probed: GradientNorms | None = No
 
 
 def _of_length(result: GradientNorms, probed: GradientNorms, model: Model, index: int) -> Judgement:
-    name, length = judged_component(model), result.lengths[index]
+    name = judged_component(model)
     by_lag = result.by_lag(index, name)
     zeros, zero_from = result.zeros[index] if result.zeros else _plain_zeros(by_lag), _zero_from(by_lag)
     profile = _profile(result, name, index)
-    shares = _input_shares(result, index, by_lag, profile, model) if model.state_size else (math.nan, math.nan)
+    shares = _input_shares(result, index, by_lag, profile, model)
+    verdict = verdict_of(profile.carried, zeros, shares)
     return Judgement(
-        verdict=verdict_of(profile.carried, zeros, *shares),
+        verdict=verdict,
         judged=name,
         drop_decades=profile.drop,
         rate_decades_per_step=robust_slope(by_lag, profile.transient),
         carried_decades=profile.carried,
         memory_horizon_steps=_horizon(profile.relative - profile.drop),
-        forecast=forecast_of(probed, index),
+        forecast=math.nan if verdict == "frozen" else forecast_of(probed, index),
         zero_from_steps_back=zero_from,
-        log10_input_share=shares[0],
-        log10_largest_input_share=shares[1],
-        reason=_reason(by_lag, zeros, zero_from, length),
+        log10_input_share=shares.log10_together if shares else math.nan,
+        log10_largest_input_share=shares.log10_largest if shares else math.nan,
+        reason=_reason(result.log10_norm[name][index, :, 0].numpy(), by_lag, zeros, zero_from),
     )
 
 
@@ -124,6 +126,8 @@ class _Profile:
 def _profile(result: GradientNorms, name: str, index: int) -> _Profile:
     by_lag = result.by_lag(index, name)
     reference = min(result.reference_lag, len(by_lag) - 1)
+    if np.isneginf(by_lag[reference]) and not np.isneginf(by_lag[reference:]).all():
+        reference += int(np.argmin(np.isneginf(by_lag[reference:])))  # the loss reads an earlier step
     relative = np.asarray(by_lag - by_lag[reference])
     return _Profile(reference, relative, *_drop(relative, reference))
 
@@ -134,11 +138,11 @@ def _drop(relative: Array, reference: int) -> tuple[int, float]:
     last = min(reference + TRANSIENT_STEPS, (len(relative) - 1) // TRANSIENT_SHARE)
     for end in range(reference + 1, last + 1):
         before = relative[end] / (end - reference)
-        after = robust_slope(relative[: end + 4 * (end - reference) + 1], end)
-        if before < 0 and abs(after) * STEEPER <= -before:
+        at_once, after = (robust_slope(relative[: end + n * (end - reference) + 1], end) for n in (1, 4))
+        if before < 0 and max(abs(at_once), abs(after)) * STEEPER <= -before:
             drop = float(relative[end] - min(after, 0.0) * (end - reference))
             if drop < min(found[1], -SMALLEST_DROP):
-                found = (end, drop)
+                found = (end, max(drop, -DEEPEST_DROP))
     return found
 
 
@@ -160,27 +164,33 @@ def _zero_from(by_lag: Array) -> float:
 
 def _input_shares(
     result: GradientNorms, index: int, by_lag: Array, profile: _Profile, model: Model
-) -> tuple[float, float]:
-    if INPUT not in result.log10_norm:
-        return math.nan, math.nan
+) -> InputShares | None:
+    if INPUT not in result.log10_norm or not model.state_size:
+        return None
     inputs = result.by_lag(index, INPUT)
     features = math.log10(max(1.0, model.output_size / model.input_size)) / 2
     each = inputs - by_lag
     together = log10_root_mean_square(inputs) + math.log10(len(inputs)) / 2 - by_lag[profile.reference] - profile.drop
     largest = each[np.isfinite(each)].max(initial=-math.inf)
     layers = 1 + max(map(layer_of, model.components), default=0)
-    return float(together + features) / layers, float(largest + features) / layers
+    start = max(1, min(TRANSIENT_STEPS, len(inputs) // TRANSIENT_SHARE))
+    return InputShares(
+        float(together + features),
+        float(largest + features),
+        float(inputs[-start:].max() - inputs.max() - profile.drop),
+        layers,
+    )
 
 
-def _reason(by_lag: Array, zeros: Zeros, zero_from: float, length: int) -> str:
+def _reason(first: Array, by_lag: Array, zeros: Zeros, zero_from: float) -> str:
+    length = len(by_lag)
     if zeros:
         return f"{_REASONS[zeros]} from step {length - int(zero_from)} back"
     broken = np.flatnonzero(np.isnan(by_lag) | np.isposinf(by_lag))
-    if not len(broken):
-        return NO_REASON
-    if broken[0] == 0:
-        return "non-finite states or loss"
-    return f"non-finite from step {length - int(broken[0])} back"
+    if len(broken):
+        return f"non-finite from step {length - int(broken[0])} back" if broken[0] else "non-finite states or loss"
+    zero = int(np.isneginf(first).sum())
+    return f"exactly zero in {zero} of {len(first)} samples" if zero else NO_REASON
 
 
 _REASONS = {

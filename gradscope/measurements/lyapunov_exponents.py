@@ -43,7 +43,7 @@ class LyapunovExponents(Described):
             null by construction, NaN for those so far below the others that they are rounding.
         layers_standard_error: Standard error of each, from the scatter over the second half of the steps; NaN where
             there are too few of them.
-        layers_converged: Whether the two halves agree, ``(batch, count)``.
+        layers_converged: Whether the two halves agree, ``(batch, count)``; False where the exponent is NaN.
         overflow_step: The step from which on states are not finite, and the exponents NaN; None for none.
     """
 
@@ -67,7 +67,7 @@ class LyapunovExponents(Described):
 
     @property
     def converged(self) -> Tensor:
-        """Whether the two halves of the measured steps agree, ``(batch, count)``."""
+        """Whether the two halves of the measured steps agree, ``(batch, count)``; False where the exponent is NaN."""
         return self._merged(self.layers_converged)
 
     @property
@@ -213,7 +213,7 @@ def exponents_of(
     with full_precision():
         found = [_of_layer(layer, count, _cuts(warm_up, length, period), every_step) for layer in linearization.layers]
     if overflow is not None:
-        found = [(torch.full_like(e, math.nan), torch.full_like(s, math.nan), c) for e, s, c in found]
+        found = [(torch.full_like(e, math.nan), torch.full_like(s, math.nan), torch.zeros_like(c)) for e, s, c in found]
     exponents, errors, converged = zip(*found, strict=True)
     return LyapunovExponents(warm_up, length, sum(sizes), exponents, errors, converged, overflow)
 
@@ -251,6 +251,7 @@ def _of_recurrence(
     steps = torch.tensor([stop - start for start, stop in pairwise(cuts)], dtype=torch.float64)
     exponents, errors, converged = _statistics(torch.stack(sections), steps)
     exponents, errors = (torch.where(found.unresolved, math.nan, values) for values in (exponents, errors))
+    converged = converged & ~exponents.isnan()
     null = wanted - min(wanted, finite * jacobians.copies)
     values = []
     for value, of_null in ((exponents, -math.inf), (errors, 0.0), (converged, True)):

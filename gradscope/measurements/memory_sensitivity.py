@@ -20,6 +20,7 @@ from gradscope.errors import UsageError
 from gradscope.measurements.conditions import measurement, model_and_input, whole_number
 from gradscope.measurements.description import Described, Description, counted, number
 from gradscope.measurements.losses import output_cotangents
+from gradscope.measurements.stability import has_horizon
 from gradscope.numerics.random_streams import random_stream
 from gradscope.numerics.scaled import Scaled
 
@@ -38,10 +39,13 @@ class MemorySensitivity(Described):
     Attributes:
         length: T.
         units: Real numbers in what was probed: the state at T, or the output of a model of several recurrences.
-        moduli: |λ| over units, samples and steps, flat float64; empty for a model without a memory dial.
+        moduli: |λ| over units, samples and steps of a gate, or a matrix's spectral radius, flat float64; empty for a
+            model without a memory dial.
         state_power: Mean over the units of s_T², ``(batch,)`` float64.
         dh_domega_power: Group of parameters to mean over the units of ‖∂s_T/∂θ‖², ``(batch,)``; unbiased.
         loss_gradient_power: Group to ‖∂L/∂θ‖² of the loss ``last``, ``(batch,)``.
+        state_power_halfway: ``state_power`` at ⌈T/2⌉; a state that has forgotten its start is as large there, one that
+            explodes much smaller.
     """
 
     length: int
@@ -50,21 +54,25 @@ class MemorySensitivity(Described):
     state_power: Tensor
     dh_domega_power: dict[str, Tensor]
     loss_gradient_power: dict[str, Tensor]
+    state_power_halfway: Tensor
 
     @property
     def achieved_lambda_modulus(self) -> float:
-        """Median |λ|; NaN for a model without a memory dial."""
+        """Median of ``moduli``, of a matrix its spectral radius; NaN for a model without a memory dial."""
         return float(self.moduli.median()) if len(self.moduli) else math.nan
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row a group and quantity: mean over the samples, and its standard error from their scatter.
 
-        The columns are those of ``sensitivity.csv`` that one measurement knows. ``group`` is ``"state"`` for E[s_T²].
+        The columns are those of ``sensitivity.csv`` that one measurement knows. ``group`` is ``"state"`` for E[s_T²];
+        ``long_enough`` says whether the length is as good as an infinite one.
         """
         import pandas as pd
 
-        known = {"achieved_lambda_modulus": self.achieved_lambda_modulus, "length": self.length}
-        return pd.DataFrame([known | row for row in self._rows()])
+        modulus = self.achieved_lambda_modulus
+        known = {"achieved_lambda_modulus": modulus, "length": self.length}
+        long_enough = {"long_enough": math.nan if math.isnan(modulus) else has_horizon(modulus, self.length)}
+        return pd.DataFrame([known | row | long_enough for row in self._rows()])
 
     def _rows(self) -> list[dict[str, Any]]:
         found = [("state", STATE_POWER, self.state_power)]
@@ -83,7 +91,8 @@ class MemorySensitivity(Described):
             [named[row["quantity"]], row["group"], number(row["measured"]), number(row["standard_error"])]
             for row in self._rows()
         ]
-        dial = f"median |λ| {number(self.achieved_lambda_modulus)}" if len(self.moduli) else "no memory dial"
+        which = "median |λ|" if len(self.moduli) > 1 else "|λ|"
+        dial = f"{which} {number(self.achieved_lambda_modulus)}" if len(self.moduli) else "no memory dial"
         return Description(
             f"Sensitivity of {counted(self.units, 'unit')} at T = {self.length:,}, {dial}: means over "
             f"{counted(len(self.state_power), 'sample')}",
@@ -146,26 +155,42 @@ def memory_sensitivity(model: nn.Module, x: Tensor, *, probes: int = 4, seed: in
         length=x.shape[1],
         units=last.shape[1],
         moduli=moduli,
-        state_power=last[probing:].double().square().mean(-1).cpu(),
+        state_power=_power_of(last[probing:]),
         dh_domega_power={
             group: power[:probing].reshape(-1, probes).mean(-1) / last.shape[1]
             for group, power in by_group.items()
             if power[:probing].any()  # what reads the state does not move it
         },
         loss_gradient_power={group: power[probing:] for group, power in by_group.items()},
+        state_power_halfway=_power_of(values_at(model, linearization, (x.shape[1] + 1) // 2)[probing:]),
     )
 
 
 def last_values(model: Model, linearization: Linearization) -> Tensor:
-    """What is probed, ``(batch, units)``: the state at T as real numbers, without the copies that buffers are.
+    """What is probed, ``(batch, units)``: :func:`values_at` T."""
+    return values_at(model, linearization, linearization.length)
 
-    Of a model of several recurrences it is the output at T.
+
+def values_at(model: Model, linearization: Linearization, step: int) -> Tensor:
+    """The state after a step as real numbers, without the copies that buffers are, ``(batch, units)``.
+
+    Of a model of several recurrences it is the output.
+
+    Args:
+        model: The model.
+        linearization: Along the samples' trajectories.
+        step: From 1 on.
     """
     if not isinstance(model, Recurrence):
-        return linearization.outputs[-1]
+        return linearization.outputs[step - 1]
     (trajectory,) = linearization.recurrences
-    states = trajectory.states(trajectory.length - 1, trajectory.length)
+    states = trajectory.states(step - 1, step)
     return as_vector({block.name: states[block.name][1] for block in _probed_blocks(model)})
+
+
+def _power_of(values: Tensor) -> Tensor:
+    """Mean of the squares over the units, ``(batch,)`` float64."""
+    return values.double().square().mean(-1).cpu()
 
 
 def _probed_blocks(model: Recurrence) -> tuple[Block, ...]:

@@ -20,6 +20,7 @@ from gradscope.numerics.averages import NOTHING, Values, median_and_range, middl
 
 Columns = Mapping[str, NDArray[Any]]  # of summary.csv, one entry for each seed and length of an architecture
 TEXT_COLUMNS = (0, 3, -1)  # architecture, node and verdict: what is not a number
+MOST_REASONS = 2
 NOT_KNOWN = "?"  # a number that was not measured, where NOTHING would be an answer
 
 
@@ -70,8 +71,9 @@ def summary_row(label: str, columns: Columns, lengths: Sequence[int], *, has_dir
     cells += [median_and_range(_numbers(last, name)) for name in ("drop_decades", "carried_decades")]
     cells += [median_and_range(_numbers(last, "rate_decades_per_step"), digits=4)]
     cells += [_horizon(_numbers(last, "memory_horizon_steps"), longest)]
-    for column in ("weight_gradient_horizon_steps", "float32_lost_steps_back", "float16_lost_steps_back"):
-        cells.append(_steps(_numbers(last, column)))
+    cells.append(_steps(_numbers(last, "weight_gradient_horizon_steps"), NOTHING))  # there may be no such weights
+    for column in ("float32_lost_steps_back", "float16_lost_steps_back"):
+        cells.append(_steps(_numbers(last, column), NOT_KNOWN))
     cells += [median_and_range(_numbers(last, "log10_drop_lag_0_to_1"))] if has_direct_path else []
     cells.append(median_and_range(_numbers(last, "forecast")))
     colours += [""] * (len(cells) - len(colours))
@@ -110,11 +112,11 @@ def _horizon(steps: Values, longest: int) -> str:
     return f"{text}, {beyond} of {len(steps)} beyond" if 0 < beyond < len(steps) else text
 
 
-def _steps(values: Values) -> str:
+def _steps(values: Values, without: str) -> str:
     """The median over the seeds that have such a step, and how many do where not all: inf is a seed without one."""
     values = values[~np.isnan(values)]
     if not len(values):
-        return NOT_KNOWN
+        return without
     finite = values[np.isfinite(values)]
     if not len(finite):
         return NOTHING
@@ -125,10 +127,11 @@ def _steps(values: Values) -> str:
 def _verdict_cell(last: Columns, found: str) -> str:
     """The verdict with what explains it: how many seeds have which, the reason, a status that says more."""
     explained = [counted_verdicts(map(str, last["verdict"]))] if found == MIXED else _reasons(last)
-    explained += sorted({str(status) for status in last["status"]} - {"ok", found, "non-finite"})
+    said = {"ok", "non-finite", *map(str, last["verdict"])}
+    explained += sorted({str(status) for status in last["status"]} - said)
     return f"{found} ({', '.join(explained)})" if explained else found
 
 
 def _reasons(last: Columns) -> list[str]:
-    given = {str(text) for text in last.get("reason", ())} - {NO_REASON, "nan"}
-    return [given.pop()] if len(given) == 1 else []
+    given = sorted({str(text) for text in last.get("reason", ())} - {NO_REASON, "nan"})
+    return ["; ".join(given[:MOST_REASONS]) + ("; …" if len(given) > MOST_REASONS else "")] if given else []

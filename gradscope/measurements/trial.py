@@ -74,9 +74,11 @@ def built(candidate: Candidate, model: Model, hidden_size: int, num_layers: int,
 
 
 def _width(model: Model) -> int:
+    """Hidden units of a layer; of a module for whole sequences those that it, or the first inside it, says."""
     if isinstance(model, Recurrence) and not model.built_as:
         return model.state_spec[0].shape[-1] if model.state_spec[0].shape else 1
-    return model.output_size
+    stated = () if model.built_as else (getattr(inner, "hidden_size", None) for inner in model.modules())
+    return next((size for size in stated if isinstance(size, int)), model.output_size)
 
 
 def _recipe(model: Model) -> tuple[str, dict[str, OptionValue]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from gradscope.numerics.decades import (
     EXPLODED_DECADES,
     FADED_DECADES,
+    FROZEN_ALONE,
     FROZEN_EACH,
     FROZEN_TOGETHER,
     LOST_DECADES,
@@ -27,31 +29,50 @@ VERDICTS: dict[Verdict, str] = {
     "unknown": "a norm is not a number",
     "saturated": "exactly zero in this dtype, not in float64",
     "cut": "exactly zero in float64 too, for no path leads there",
-    "cut or saturated": "zero in float64 too, in a model of one's own whose units may be saturated there as well",
+    "cut or saturated": "exactly zero, and it cannot be told which: units may be saturated in float64 too, or the code "
+    "does not run there",
     "exploding": f"carried {EXPLODED_DECADES:g} decades or more above the last steps'",
     "lost": f"{LOST_DECADES:g} decades or more below: less than half an ulp of float32 beside the last steps'",
     "fading": f"{FADED_DECADES:g} decades or more below",
     "frozen": "carried, but the inputs hardly enter the state: together they move it by less than "
-    f"{100 * 10**FROZEN_TOGETHER:.0f} %, each by less than {100 * 10**FROZEN_EACH:.1g} %",
+    f"{100 * 10**FROZEN_TOGETHER:.0f} %, each by less than {100 * 10**FROZEN_EACH:.1g} %, or the first ones not at all",
     "carried": "none of these",
 }
 # Those that something can be done about; a cut is how a model is built, and the unknown has to be known first.
 TROUBLES: tuple[Verdict, ...] = ("saturated", "exploding", "lost", "fading", "frozen")
 
 
-def verdict_of(
-    carried_decades: float,
-    zeros: Zeros = "",
-    log10_input_share: float = math.nan,
-    log10_largest_input_share: float = math.nan,
-) -> Verdict:
+@dataclass(frozen=True)
+class InputShares:
+    """How much the inputs move the state, as log10.
+
+    Attributes:
+        log10_together: All of them, relative to the state's own gradient.
+        log10_largest: The one that moves it most.
+        log10_first: The first ones relative to the strongest, without the drop.
+        num_layers: Layers that an input has to go through.
+    """
+
+    log10_together: float
+    log10_largest: float
+    log10_first: float = 0.0
+    num_layers: int = 1
+
+    @property
+    def hardly_enter(self) -> bool:
+        """Whether hardly anything is written into the state, or at its beginning."""
+        layers, together = self.num_layers, self.log10_together
+        each = self.log10_largest < layers * FROZEN_EACH or together < FROZEN_ALONE + layers * FROZEN_TOGETHER
+        return (together < layers * FROZEN_TOGETHER and each) or self.log10_first <= -LOST_DECADES
+
+
+def verdict_of(carried_decades: float, zeros: Zeros = "", shares: InputShares | None = None) -> Verdict:
     """The verdict on one gradient, the first that applies.
 
     Args:
         carried_decades: Of the judged gradient at step 1, see :class:`~gradscope.measurements.judgement.Judgement`.
         zeros: What it is that it is exactly zero.
-        log10_input_share: How much all inputs move the state; NaN where there is no state.
-        log10_largest_input_share: How much the strongest of them does.
+        shares: How much the inputs move the state; None where there is no state.
 
     Example:
         >>> [verdict_of(decades) for decades in (3.0, -1.0, -2.0, -8.0, float("nan"))]
@@ -65,8 +86,7 @@ def verdict_of(
         return "exploding"
     if carried_decades <= -FADED_DECADES:
         return "lost" if carried_decades <= -LOST_DECADES else "fading"
-    hardly = log10_input_share < FROZEN_TOGETHER and log10_largest_input_share < FROZEN_EACH
-    return "frozen" if hardly else CARRIED
+    return "frozen" if shares is not None and shares.hardly_enter else CARRIED
 
 
 def over_seeds(verdicts: Iterable[str]) -> str:

@@ -15,4 +15,5 @@ EXPLODED_DECADES = 2.0  # as much in the other direction: what clips at the norm
 LOST_DECADES = 7.2  # half the distance from 1 to float32's next number: added to the last steps' it changes nothing
 # A state that hardly moves: all inputs together move it by less than 10 %, and none of them by more than 0.3 %. Chrono
 # initialisation for 1000 steps, which learns, writes 1 % with an input; a residual step of α = 0.002 writes 0.1 %.
-FROZEN_TOGETHER, FROZEN_EACH = -1.0, -2.5
+FROZEN_TOGETHER, FROZEN_EACH = -1.0, -2.5  # log10, a layer
+FROZEN_ALONE = -1.5  # so far below the first of them, nothing more is asked: one frozen layer of a stack is enough

@@ -1,12 +1,15 @@
-"""Fitted rates: decades per step of a decay, and the exponent of a power law in 1 − |λ| with its standard error."""
+"""Fitted rates: decades per step of a decay, and the exponent of a power law in 1 − |λ|, its error and its fit."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradscope.numerics.student import probability_beyond, student_bound
 
 Array = NDArray[np.float64]
 
@@ -50,6 +53,7 @@ def decades_between(log10_norm: float, log10_reference: float) -> float:
 
 
 GROUPS = 32  # of samples, that the jackknife leaves out in turn
+COVERED = 0.9545  # of a normal distribution, within two standard errors
 
 
 @dataclass(frozen=True)
@@ -78,16 +82,133 @@ def fit_exponent(epsilon: Array, powers: Array, blocks: int | None = None) -> Ex
         >>> round(fit_exponent(epsilon, np.outer(epsilon**-3.0, np.ones(8))).exponent, 9)
         -3.0
     """
-    exponent = _slope(epsilon, powers.mean(axis=1))
-    groups = np.array_split(np.arange(powers.shape[1]), min(GROUPS, blocks or powers.shape[1]))
-    if len(groups) < 2 or math.isnan(exponent):
+    with np.errstate(invalid="ignore", over="ignore"):  # of powers that are not finite
+        exponent = _slope(epsilon, powers.mean(axis=1))
+    without = _means_without(powers, blocks)
+    if without.shape[1] < 2 or math.isnan(exponent):
         return Exponent(exponent, math.nan)
-    total, count = powers.sum(axis=1), powers.shape[1]
-    without = np.array(
-        [_slope(epsilon, (total - powers[:, group].sum(axis=1)) / (count - len(group))) for group in groups]
-    )
-    spread = ((without - without.mean()) ** 2).sum() * (len(groups) - 1) / len(groups)
+    slopes = np.array([_slope(epsilon, mean) for mean in without.T])
+    spread = ((slopes - slopes.mean()) ** 2).sum() * (len(slopes) - 1) / len(slopes)
     return Exponent(exponent, float(math.sqrt(spread)))
+
+
+def exponent_of_draws(epsilon: Array, powers: Array) -> Exponent:
+    """The mean of the exponents that draws of weights have one by one.
+
+    The draws are few, so that their scatter is known badly itself: the standard error is widened by Student's bound,
+    and two of it cover as much as two of a normal distribution do.
+
+    Args:
+        epsilon: 1 − |λ|, ``(lambdas,)``.
+        powers: The mean square of each draw, ``(lambdas, draws)``; a draw with a zero or an infinite one is left out.
+
+    Returns:
+        The standard error of a single draw is NaN.
+
+    Example:
+        >>> epsilon = np.array([0.1, 0.01, 0.001])
+        >>> found = exponent_of_draws(epsilon, np.stack([epsilon**-3.0, 7 * epsilon**-2.0], axis=1))
+        >>> round(found.exponent, 9)
+        -2.5
+    """
+    slopes = np.array([_slope(epsilon, one) for one in _complete(powers).T])
+    if not len(slopes) or np.isnan(slopes).any():
+        return Exponent(math.nan, math.nan)
+    exponent, freedom = float(slopes.mean()), len(slopes) - 1
+    if freedom < 1:
+        return Exponent(exponent, math.nan)
+    widened = student_bound(COVERED, freedom) / 2
+    return Exponent(exponent, float(widened * slopes.std(ddof=1) / math.sqrt(len(slopes))))
+
+
+def local_slopes(epsilon: Array, powers: Array) -> Array:
+    """Slopes of log10 E against log10(1 − |λ|) between neighbours, ``(lambdas − 1, …)``; NaN at a zero.
+
+    Args:
+        epsilon: 1 − |λ|, ``(lambdas,)``.
+        powers: ``(lambdas, …)``.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.diff(np.log10(epsilon)).reshape(-1, *[1] * (powers.ndim - 1))
+        return np.asarray(np.diff(np.log10(powers), axis=0) / steps)
+
+
+def slopes_of_draws(epsilon: Array, powers: Array) -> Array:
+    """Local slopes of each draw that has all of them, ``(lambdas − 1, draws)``; their mean is the local slope of all.
+
+    Args:
+        epsilon: 1 − |λ|, ``(lambdas,)``.
+        powers: ``(lambdas, draws)``.
+    """
+    return local_slopes(epsilon, _complete(powers))
+
+
+def slopes_of_samples(epsilon: Array, powers: Array, blocks: int | None = None) -> Array:
+    """Local slopes of the mean over samples, as the jackknife shares them out among its groups.
+
+    Args:
+        epsilon: 1 − |λ|, ``(lambdas,)``.
+        powers: ``(lambdas, samples)``.
+        blocks: Runs of samples that are independent of each other; all samples by default.
+
+    Returns:
+        Pseudo-values n θ − (n − 1) θ_{−i}, ``(lambdas − 1, groups)``: their mean is the slope but for its bias, and
+        their scatter its error.
+    """
+    without = _means_without(powers, blocks)
+    count = without.shape[1]
+    every = local_slopes(epsilon, powers.mean(axis=1))[:, None]
+    return every if count < 2 else count * every - (count - 1) * local_slopes(epsilon, without)
+
+
+def slopes_disagree(slopes: Array, *, within: float, false_alarms: float) -> bool:
+    """Whether two local slopes differ by more than they may, beyond their error.
+
+    Every pair is compared draw by draw, for neighbours share a power and err in opposite directions; the probability of
+    a false alarm in any of the pairs is at most the one that is allowed (Bonferroni).
+
+    Args:
+        slopes: ``(intervals, draws)``.
+        within: By how much slopes of one power law may differ.
+        false_alarms: The probability with which slopes that do not differ by more may be told apart.
+
+    Returns:
+        False where fewer than two intervals or draws leave nothing to compare.
+
+    Example:
+        >>> slopes = np.array([[-3.0, -3.1, -2.9, -3.0], [0.1, 0.2, 0.0, 0.1]])
+        >>> slopes_disagree(slopes, within=0.5, false_alarms=0.05)
+        True
+    """
+    intervals, draws = slopes.shape
+    if intervals < 2 or draws < 2 or not np.isfinite(slopes).all():
+        return False
+    pairs = list(combinations(range(intervals), 2))
+    for first, second in pairs:
+        apart = slopes[second] - slopes[first]
+        beyond = abs(float(apart.mean())) - within
+        error = float(apart.std(ddof=1)) / math.sqrt(draws)
+        t = beyond / error if error else math.inf
+        if beyond > 0 and probability_beyond(t, draws - 1) * len(pairs) < false_alarms:
+            return True
+    return False
+
+
+def _complete(powers: Array) -> Array:
+    """The draws whose powers are all finite and above zero."""
+    return powers[:, (np.isfinite(powers) & (powers > 0)).all(axis=0)]
+
+
+def _means_without(powers: Array, blocks: int | None) -> Array:
+    """Means over the samples without one group each, ``(lambdas, groups)``."""
+    count = powers.shape[1]
+    groups = np.array_split(np.arange(count), min(GROUPS, blocks or count))
+    if len(groups) < 2:
+        return np.zeros((len(powers), len(groups)))
+    with np.errstate(invalid="ignore", over="ignore"):  # of powers that are not finite
+        total = powers.sum(axis=1)
+        parts = [(total - powers[:, group].sum(axis=1)) / (count - len(group)) for group in groups]
+    return np.stack(parts, axis=1)
 
 
 def _slope(epsilon: Array, power: Array) -> float:

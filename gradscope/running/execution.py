@@ -139,5 +139,5 @@ def _exit_code(plan: Plan, outcome: SweepOutcome, configuration: RunConfiguratio
         return INTERRUPTED
     bad = sum(not result.is_measured for result in outcome.results)
     if bad:
-        messages.say(f"{bad} of {len(plan.cells)} cells failed or gave values that are not finite.")
+        messages.say(f"{bad} of {len(plan.cells)} cells failed, are saturated, or gave values that are not finite.")
     return SOME_FAILED if bad else DONE

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from gradscope.contract.model import Model
 from gradscope.contract.probe import PROBE_STEPS, check_answers, check_modes
 from gradscope.contract.sequence import SequenceModel
-from gradscope.errors import UsageError
+from gradscope.errors import GradscopeError, UsageError
 from gradscope.running.cell import Cell, ModelCell
 from gradscope.running.configuration import RunConfiguration
 from gradscope.running.defaults import INPUT_SIZE
@@ -121,6 +122,16 @@ def _input_size(configuration: RunConfiguration) -> int:
     return agreed_size(fixed, asked, INPUT_SIZE, conflict)
 
 
+def _check_answers(model: Model, x: Tensor) -> None:
+    """Refuses what gives no repeatable, causal answers; code that raises something fails where it is measured."""
+    try:
+        check_answers(model, x)
+    except GradscopeError:
+        raise
+    except Exception:
+        pass
+
+
 def _try(cell: ModelCell, model: Model, configuration: RunConfiguration) -> list[str]:
     """Makes a short input, and refuses what could not be measured."""
     messages: list[str] = []
@@ -136,5 +147,5 @@ def _try(cell: ModelCell, model: Model, configuration: RunConfiguration) -> list
         needed = model.working_bytes(batch, longest)
         messages += check_memory(cell.label, needed, configuration.max_memory, where, advice)
     if not model.built_as:
-        check_answers(model, x[:2, :PROBE_STEPS].to(cell.device))
+        _check_answers(model, x[:2, :PROBE_STEPS].to(cell.device))
     return messages

@@ -37,7 +37,7 @@ DENSE = {
         parallelisable=False,
         state_size="H",
         options=(Option("nonlinearity", "tanh", "activation", choices=("tanh", "relu")),),
-        memory_dial="scale of U",
+        memory_dial="scale of U, by its spectral radius",
         torch_class="torch.nn:RNN",
         torch_options=("nonlinearity",),
     ),
@@ -75,7 +75,7 @@ DENSE = {
             Option("init", "ginibre", "ensemble that A is drawn from", choices=("ginibre", "orthogonal")),
             Option("radius", 1.0, "spectral radius of A (of its limit, for ginibre)", minimum=0.0),
         ),
-        memory_dial="scale of A",
+        memory_dial="scale of A, by its spectral radius",
         remedies=_orthogonal,
     ),
     "ind-rnn": _dense(
@@ -86,6 +86,6 @@ DENSE = {
         parallelisable=False,
         state_size="H",
         options=(Option("nonlinearity", "relu", "activation", choices=("relu", "tanh")),),
-        memory_dial="scale of u",
+        memory_dial="scale of u, by its largest |u|",
     ),
 }

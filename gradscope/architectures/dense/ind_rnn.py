@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gradscope.architectures.memory_dials import MatrixScale
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.memory_dial import HookedDial, MemoryDial, MemoryGroups, grouped
+from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
@@ -49,11 +50,8 @@ class IndRNN(Recurrence):
 
     @property
     def memory_dial(self) -> MemoryDial:
-        """The scale of u: |λ| is |u| where relu is on; tanh makes it smaller."""
-        return HookedDial(self._scale, lambda x: self.u.abs())
-
-    def _scale(self, modulus: float) -> None:
-        self.u.mul_(modulus / self.u.abs().median())
+        """The scale of u, by the largest |u|: that of J_t where relu is on; tanh makes it smaller."""
+        return MatrixScale(self.u)
 
     @property
     def memory_groups(self) -> MemoryGroups:

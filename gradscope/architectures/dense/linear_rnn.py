@@ -67,7 +67,7 @@ class LinearRNN(ChainRecurrence):
 
     @property
     def memory_dial(self) -> MemoryDial:
-        """The scale of A."""
+        """The scale of A, by its spectral radius."""
         return MatrixScale(self.A)
 
     @property

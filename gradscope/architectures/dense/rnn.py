@@ -57,7 +57,7 @@ class RNN(TorchCell):
 
     @property
     def memory_dial(self) -> MemoryDial:
-        """The scale of U."""
+        """The scale of U, by its spectral radius; the eigenvalues of J_t are smaller where tanh saturates."""
         return MatrixScale(self.named("weight_hh"))
 
     @property

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradscope.architectures.memory_dials import by_the_median
 from gradscope.commands.check.statistic import (
     EXPONENT,
     NORM,
@@ -23,6 +25,7 @@ from gradscope.commands.check.statistic import (
     WEIGHT_GRADIENT_NORM,
     StatisticName,
 )
+from gradscope.contract.memory_dial import plain_moduli
 from gradscope.contract.model import Model
 from gradscope.errors import UsageError
 from gradscope.measurements.gradient_norms import gradient_norms
@@ -170,11 +173,12 @@ def _sensitivity(model: Model, inputs: Callable[[int], Tensor], seed: int) -> di
         raise UsageError(f"{model.called} has no memory dial, so no sensitivity over λ; take that out of its gate.")
     achieved, powers = [], []
     for modulus in MODULI:
-        dialled = copy.deepcopy(model)
-        dialled.set_memory(modulus)
-        result = memory_sensitivity(dialled, inputs(round(TIME_CONSTANTS / (1 - modulus))), probes=1, seed=seed)
-        achieved.append(1 - result.achieved_lambda_modulus)
-        powers.append(result.dh_domega_power)
+        dialled, x = copy.deepcopy(model), inputs(round(TIME_CONSTANTS / (1 - modulus)))
+        with torch.no_grad():
+            dial = by_the_median(dialled.required_dial)
+            dial.turn(modulus)
+            achieved.append(1 - float(plain_moduli(dial, x).median()))
+        powers.append(memory_sensitivity(dialled, x, probes=1, seed=seed).dh_domega_power)
     found: dict[StatisticName, SeedValues] = {}
     for group in powers[0]:
         by_modulus = np.array([power[group].numpy() for power in powers])

@@ -12,10 +12,11 @@ _HELP = (
     "One row an architecture: log10 of the gradient norm at the first step relative to the last; of the whole state's "
     "gradient, which is judged, what is dropped at once and what is carried to the first step in decades, decades per "
     "step, the horizon from which on two decades are lost; where float32 and float16 lose it; a forecast of how well "
-    "the last output can learn from the first input (higher is better); a verdict, and what was tried and helps. Over "
-    "seeds: median [smallest … largest].\n\n"
+    "the last output can learn from the first input (higher is better, between models on the same inputs); a verdict, "
+    "and what was tried and helps. Over seeds: median [smallest … largest].\n\n"
     f"Verdicts, the first that applies: {'; '.join(f'{word}, {says}' for word, says in VERDICTS.items())}. Over seeds "
-    "that differ: mixed, with counts.\n\n"
+    "that differ: mixed, with counts. Under --loss mean every step's error reaches the state directly, and the verdict "
+    "is about that gradient, not about the way back from the last step.\n\n"
     "Exit codes: 0 done, 2 wrong use, 4 some cells failed, are not finite or saturated, 130 interrupted."
 )
 _EPILOG = (

@@ -3,6 +3,12 @@
 _SENSITIVE = ("arch", "parametrization", "normalization", "input")
 _MEASURED = ("measured", "standard_error")
 _STUDENT = ("student", "teacher", "length", "seed")
+# Columns that files of earlier versions lack.
+LATER: dict[str, tuple[str, ...]] = {
+    "sensitivity": ("long_enough",),
+    "exponents": ("local_slopes", "draws", "status"),
+    "summary": ("local_slopes", "draws", "state_long_enough_last", "long_enough_last", "state_jacobian_radius_last"),
+}
 
 TABLES: dict[str, tuple[str, ...]] = {
     "sensitivity": (
@@ -17,6 +23,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "theory_infinite",
         "spectral_radius",
         "ratio",
+        *LATER["sensitivity"],
     ),
     "landscape": (
         "parametrization",
@@ -44,7 +51,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "hessian": (*_STUDENT, "index", "eigenvalue", "participation"),
     "coordinates": (*_STUDENT, "index", "group", "hessian_diagonal", "adam_learning_rate"),
-    "exponents": (*_SENSITIVE, "quantity", "exponent", "standard_error", "theory", "group"),
+    "exponents": (*_SENSITIVE, "quantity", "exponent", "standard_error", "theory", "group", *LATER["exponents"]),
     "summary": (
         *_SENSITIVE,
         "group",
@@ -64,6 +71,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "exponent_theory_finite",
         "verdict",
         "status",
+        *LATER["summary"],
     ),
 }
 REQUIRED = ("sensitivity", "summary")  # without which a run cannot be read

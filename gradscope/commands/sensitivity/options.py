@@ -85,7 +85,10 @@ OPTIONS = with_defaults(
         ),
         **shared("data", "input_size"),
         **shared_with_help("batch", "Sequences of each architecture, λ and seed."),
-        **shared("seeds", "seed", "device", "dtype", "threads", "format", "out", "resume", "quiet"),
+        **shared_with_help(
+            "seeds", "Draws of weights; their scatter is the error of an architecture's exponents, which one has not."
+        ),
+        **shared("seed", "device", "dtype", "threads", "format", "out", "resume", "quiet"),
     },
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from gradscope.measurements.drawing import LineStyle, line_styles
 ROOM = 1.4
 IN_A_CORNER = 10  # labels
 SMALLEST = 1e-20  # of the largest value of a theory line
+LARGEST = 1e300  # error that is drawn; twice as much is still a number
+TOO_SHORT = "hollow: sequence too short, no verdict"
 
 
 def plot_sensitivity(sensitivity: pd.DataFrame) -> Figure:
@@ -33,7 +36,7 @@ def plot_sensitivity(sensitivity: pd.DataFrame) -> Figure:
             _scalar(axes, scalar)
         else:
             _models(axes, models)
-        _legend(axes)
+        _legend(axes, scalar if part == "scalar" else models)
     return figure
 
 
@@ -77,9 +80,11 @@ def _line(axes: Axes, rows: pd.DataFrame, look: LineStyle, label: str) -> None:
     x = 1 - rows["achieved_lambda_modulus"].to_numpy(dtype=float)
     measured = rows["measured"].to_numpy(dtype=float)
     errors = np.nan_to_num(rows["standard_error"].to_numpy(dtype=float))
-    positive = (x > 0) & (measured > 0)
+    positive = (x > 0) & (measured > 0) & np.isfinite(measured)
     theory = rows["theory_finite"].to_numpy(dtype=float)
+    measured, errors = np.where(positive, measured, 0.0), np.where(positive, np.minimum(errors, LARGEST), 0.0)
     spread = np.stack([np.minimum(2 * errors, 0.9 * measured), 2 * errors])  # nothing below zero on a log scale
+    short = positive & (rows["long_enough"] == False).to_numpy(dtype=bool)  # noqa: E712 - NaN in files of before
     has_theory = bool(np.isfinite(theory[positive]).any())
     axes.errorbar(
         x[positive],
@@ -92,13 +97,22 @@ def _line(axes: Axes, rows: pd.DataFrame, look: LineStyle, label: str) -> None:
         capsize=2,
         label=label,
     )
+    if short.any():
+        axes.plot(x[short], measured[short], linestyle="", **_hollow(look.colour, look.marker), zorder=3)
     if has_theory:
         drawn = positive & (theory > SMALLEST * np.nanmax(theory))
         axes.plot(x[drawn], theory[drawn], color=look.colour, linestyle=look.line, linewidth=1.2)
 
 
-def _legend(axes: Axes) -> None:
+def _hollow(colour: str, marker: str) -> dict[str, Any]:
+    """The look of a point whose sequence is too short."""
+    return {"color": colour, "marker": marker, "markersize": 5, "markerfacecolor": "white"}
+
+
+def _legend(axes: Axes, rows: pd.DataFrame) -> None:
     """In the corner that a growing curve leaves free; below the axes where it is long."""
+    if (rows["long_enough"] == False).any():  # noqa: E712
+        axes.plot([], [], linestyle="", **_hollow("0.3", "o"), label=TOO_SHORT)
     _, labels = axes.get_legend_handles_labels()
     if len(labels) <= IN_A_CORNER:
         axes.legend(loc="upper left", frameon=False, fontsize=7)

@@ -12,14 +12,61 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gradscope.commands.sensitivity.cell import SweptCell
-from gradscope.measurements.stability import FAR, NO_DIAL, OK, TOO_SHORT, curse
-from gradscope.numerics.fits import Exponent, fit_exponent
+from gradscope.measurements.stability import (
+    EXPLODING,
+    FALSE_ALARMS,
+    FAR,
+    NO_DIAL,
+    NO_POWER_LAW,
+    NON_FINITE,
+    OK,
+    ONE_DRAW,
+    ONE_LAMBDA,
+    SAME_SLOPE,
+    SENSITIVITY_EXPLODES,
+    STATE_EXPLODES,
+    TOO_SHORT,
+    UNDECIDED,
+    curse,
+)
+from gradscope.numerics.fits import (
+    Exponent,
+    exponent_of_draws,
+    fit_exponent,
+    local_slopes,
+    slopes_disagree,
+    slopes_of_draws,
+    slopes_of_samples,
+)
 from gradscope.running.cell import SUMMARY, CellResult
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 STATE, TANGENT, SECOND, LOSS = "state_power", "dh_domega_power", "d2h_domega2_power", "loss_gradient_power"
 FAR_EXPONENTS = 0.25  # between theory's fit over the sweep and its limit
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A power law through a series.
+
+    Attributes:
+        exponent: NaN where local slopes disagree.
+        local_slopes: Between the neighbouring λ that were fitted; their mean over draws of weights.
+        is_bent: Whether local slopes disagree beyond their errors, and beyond what theory itself bends.
+    """
+
+    exponent: Exponent
+    local_slopes: Array
+    is_bent: bool
+
+    @property
+    def shown_slopes(self) -> str:
+        """The local slopes in one word a slope, NaN for none."""
+        return " ".join(f"{slope:+.2f}" for slope in self.local_slopes.tolist())
+
+
+NO_FIT = Fit(Exponent(math.nan, math.nan), np.zeros(0), is_bent=False)
 
 
 @dataclass(frozen=True)
@@ -36,6 +83,8 @@ class Series:
         infinite: Theory of the infinite horizon.
         long_enough: Where the length is as good as an infinite one, ``(lambdas,)``.
         limit: The exponent in 1 − |λ| that theory has as |λ| → 1.
+        draws: Of weights, as equal runs of the samples, whose scatter is the error of an exponent; 0 where there are no
+            weights, and the samples' scatter is.
     """
 
     names: tuple[str, str]
@@ -47,19 +96,22 @@ class Series:
     infinite: Array
     long_enough: Flags
     limit: float
+    draws: int = 0
 
     @property
     def means(self) -> Array:
-        """``(lambdas,)``."""
-        return np.asarray(self.powers.mean(axis=1))
+        """``(lambdas,)``; not finite where a power is not."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.asarray(self.powers.mean(axis=1))
 
     @property
     def errors(self) -> Array:
         """Standard errors of the means, from the scatter of the blocks; NaN for a single one."""
         if self.blocks < 2:
             return np.full(len(self.powers), math.nan)
-        parts = np.array([part.mean(axis=1) for part in np.array_split(self.powers, self.blocks, axis=1)])
-        return np.asarray(parts.std(axis=0, ddof=1) / math.sqrt(self.blocks))
+        with np.errstate(invalid="ignore", over="ignore"):
+            parts = np.array([part.mean(axis=1) for part in np.array_split(self.powers, self.blocks, axis=1)])
+            return np.asarray(parts.std(axis=0, ddof=1) / math.sqrt(self.blocks))
 
     @property
     def ratios(self) -> Array:
@@ -77,12 +129,23 @@ class Series:
         """Whether nothing is left at the infinite horizon, whatever λ is."""
         return not self.infinite.any()
 
-    def fit(self, moduli: Array) -> Exponent:
-        """The exponent over the λ whose length is long enough, or over all where fewer than two are; NaN of a zero."""
-        if self.is_zero:
-            return Exponent(math.nan, math.nan)
+    def fit(self, moduli: Array) -> Fit:
+        """The power law over the λ whose length is long enough, or over all where fewer than two are."""
         used = self._used
-        return fit_exponent(1 - moduli[used], self.powers[used], self.blocks)
+        epsilon, powers = 1 - moduli[used], self.powers[used]
+        if self.is_zero or not np.isfinite(powers).all():
+            return NO_FIT
+        if self.draws:
+            by_draw = powers.reshape(len(powers), self.draws, -1).mean(axis=-1)
+            slopes, found = slopes_of_draws(epsilon, by_draw), exponent_of_draws(epsilon, by_draw)
+            local = slopes.mean(axis=1) if slopes.shape[1] else np.full(len(slopes), math.nan)
+        else:
+            slopes, found = slopes_of_samples(epsilon, powers, self.blocks), fit_exponent(epsilon, powers, self.blocks)
+            local = local_slopes(epsilon, powers.mean(axis=1))
+        bend = local_slopes(epsilon, self.finite[used])  # of theory, where there is one
+        straight = slopes - np.where(np.isfinite(bend), bend, 0.0)[:, None]
+        is_bent = slopes_disagree(straight, within=SAME_SLOPE, false_alarms=FALSE_ALARMS)
+        return Fit(Exponent(math.nan, math.nan) if is_bent else found, local, is_bent)
 
     def theory_fit(self, moduli: Array) -> float:
         """The same of theory at finite length."""
@@ -100,9 +163,11 @@ class Sweep:
     Attributes:
         cell: The cell.
         lambdas: Asked for; NaN where an architecture without a dial was measured as it is.
-        moduli: Achieved medians.
+        moduli: Achieved medians, of a matrix its spectral radius.
         largest: Largest |λ|, of a dense matrix its spectral radius.
         lengths: Steps at each λ.
+        exploded: Where the state grows without end over the sequence, ``(lambdas,)``.
+        jacobian_radius: Spectral radius of J_t at the last λ, where the dial is a matrix's; NaN elsewhere.
     """
 
     cell: SweptCell
@@ -110,6 +175,8 @@ class Sweep:
     moduli: Array
     largest: Array
     lengths: Sequence[int]
+    exploded: Flags
+    jacobian_radius: float = math.nan
 
     def result(
         self, series: Sequence[Series], summary: Sequence[dict[str, Any]], notes: tuple[str, ...] = ()
@@ -120,9 +187,17 @@ class Sweep:
         return CellResult({name: pd.DataFrame(each) for name, each in rows.items()}, notes)
 
     def _exponent(self, one: Series) -> dict[str, Any]:
-        fitted = one.fit(self.moduli)
-        errors = {"exponent": fitted.exponent, "standard_error": fitted.standard_error, "theory": one.limit}
-        return self._identity(one) | {"quantity": one.quantity} | errors
+        fit = self._fit(one)
+        errors = {"exponent": fit.exponent.exponent, "standard_error": fit.exponent.standard_error, "theory": one.limit}
+        status = NO_POWER_LAW if fit.is_bent else OK
+        if fit is NO_FIT and not one.is_zero:
+            status = STATE_EXPLODES if self.exploded.any() else NON_FINITE
+        of_fit = {"local_slopes": fit.shown_slopes, "draws": one.draws, "status": status}
+        return self._identity(one) | {"quantity": one.quantity} | errors | of_fit
+
+    def _fit(self, one: Series) -> Fit:
+        """None of what explodes, though it may be finite."""
+        return NO_FIT if self.exploded.any() else one.fit(self.moduli)
 
     def _values(self, one: Series) -> list[dict[str, Any]]:
         columns: dict[str, Sequence[float] | Array] = {
@@ -135,6 +210,7 @@ class Sweep:
             "theory_infinite": one.infinite,
             "spectral_radius": self.largest,
             "ratio": one.ratios,
+            "long_enough": one.long_enough.tolist(),
         }
         identity = self._identity(one) | {"quantity": one.quantity}
         places = range(len(self.moduli))
@@ -142,9 +218,10 @@ class Sweep:
 
     def summary(self, one: Series, state: Series) -> dict[str, Any]:
         """The row of a group's sensitivity and of the state that it belongs to."""
-        fitted, of_state = one.fit(self.moduli), state.fit(self.moduli)
+        fit, of_state = self._fit(one), self._fit(state).exponent
+        verdict, status = self._answer(one, state, fit)
         # without a dial there is no sweep: what was measured once stands at its |λ|
-        ends = self.moduli if math.isnan(self.lambdas[0]) else self.lambdas
+        ends = self.moduli if self._is_undialled else self.lambdas
         return self._identity(one) | {
             "lambda_first": float(ends[0]),
             "lambda_last": float(ends[-1]),
@@ -156,20 +233,54 @@ class Sweep:
             "state_exponent": of_state.exponent,
             "state_exponent_standard_error": of_state.standard_error,
             "state_exponent_theory": state.limit,
-            "exponent": fitted.exponent,
-            "exponent_standard_error": fitted.standard_error,
+            "exponent": fit.exponent.exponent,
+            "exponent_standard_error": fit.exponent.standard_error,
             "exponent_theory": one.limit,
             "exponent_theory_finite": one.theory_fit(self.moduli),
-            "verdict": "mitigated" if one.is_zero else curse(fitted.exponent if one.has_horizon else math.nan),
-            "status": self._status(one),
+            "verdict": verdict,
+            "status": status,
+            "local_slopes": fit.shown_slopes,
+            "draws": one.draws,
+            "state_long_enough_last": bool(state.long_enough[-1]),
+            "long_enough_last": bool(one.long_enough[-1]),
+            "state_jacobian_radius_last": self.jacobian_radius,
         }
 
-    def _status(self, one: Series) -> str:
-        if math.isnan(self.lambdas[0]):
-            return NO_DIAL
-        if not (one.has_horizon or one.is_zero):
-            return TOO_SHORT
-        return FAR if abs(one.theory_fit(self.moduli) - one.limit) > FAR_EXPONENTS else OK  # NaN is not far
+    @property
+    def _is_undialled(self) -> bool:
+        return math.isnan(self.lambdas[0])
+
+    def _answer(self, one: Series, state: Series, fit: Fit) -> tuple[str, str]:
+        """Verdict and status of a group; the first reason why there is none is the one that is said."""
+        explosion = self._explosion(one, state)
+        if explosion:
+            return EXPLODING, explosion
+        if self._is_undialled:
+            return curse(math.nan), NO_DIAL
+        if one.is_zero:
+            return "mitigated", OK
+        if not one.has_horizon:
+            is_single = len(self.lambdas) == 1 and one.long_enough.all()
+            return curse(math.nan), ONE_LAMBDA if is_single else TOO_SHORT
+        if one.draws == 1:
+            return curse(math.nan), ONE_DRAW
+        if fit.is_bent:
+            return NO_POWER_LAW, NO_POWER_LAW
+        verdict = curse(fit.exponent.exponent, fit.exponent.standard_error)
+        if abs(one.theory_fit(self.moduli) - one.limit) > FAR_EXPONENTS:  # NaN is not far
+            return verdict, FAR
+        return verdict, UNDECIDED if verdict == "unknown" else OK
+
+    def _explosion(self, one: Series, state: Series) -> str:
+        """What explodes and at which λ first; empty for nothing."""
+        states, tangents = np.isfinite(state.means), np.isfinite(one.means)
+        explodes = self.exploded | ~states | ~tangents
+        if not explodes.any():
+            return ""
+        first = int(explodes.argmax())
+        what = STATE_EXPLODES if self.exploded[first] or not states[first] else SENSITIVITY_EXPLODES
+        said = what if self._is_undialled else f"{what} at λ = {self.lambdas[first]:.6g}"
+        return said if states.all() and tangents.all() else f"{NON_FINITE}: {said}"
 
     def _identity(self, one: Series) -> dict[str, Any]:
         return {

@@ -42,6 +42,7 @@ class ScalarCell(StudyCell):
         samples: Independent sequences.
         attached: Whether dh/dω goes through γ.
         second: The second derivative too.
+        definition: Of what the numbers mean; a finished cell of an earlier one is measured anew.
     """
 
     samples: int
@@ -49,6 +50,7 @@ class ScalarCell(StudyCell):
     normalizations: tuple[str, ...]
     attached: bool
     second: bool
+    definition: int = 2  # local slopes that disagree have no exponent
 
     def measure(self) -> CellResult:
         """Every parametrisation with every normalisation, beside theory."""
@@ -56,7 +58,8 @@ class ScalarCell(StudyCell):
         x = standardised(data_of(Path(data)))[0] if data else None
         law = _law(self) if x is None else _law_of_data(self, x)
         moduli = np.array(self.lambdas)
-        sweep = Sweep(self, self.lambdas, moduli, moduli, [law.length] * len(moduli))
+        bounded = np.zeros(len(moduli), dtype=bool)
+        sweep = Sweep(self, self.lambdas, moduli, moduli, [law.length] * len(moduli), bounded)
         series: list[Series] = []
         rows: list[dict[str, Any]] = []
         for parametrization in self.parametrizations:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from gradscope.commands.sensitivity.cell import OWN, SweptCell
@@ -15,16 +16,23 @@ from gradscope.commands.sensitivity.power_laws import LOSS, STATE, TANGENT, Arra
 from gradscope.contract.model import Model
 from gradscope.measurements.jacobian_spectrum import jacobian_spectrum
 from gradscope.measurements.memory_sensitivity import MemorySensitivity, memory_sensitivity
-from gradscope.measurements.stability import has_horizon
+from gradscope.measurements.stability import EXPLOSION, has_horizon
 from gradscope.running.cell import CellResult, ModelCell
 from gradscope.theory import domega_exponent, state_exponent
 
 DIALLED = ("magnitude", "angle")
+RADII, RADIUS_STEPS = 5, 500  # radii of J_t whose median is taken, of the second half of so many steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class SensitivityCell(ModelCell, SweptCell):
-    """Sensitivity of an architecture's state to its parameters, swept over its memory dial."""
+    """Sensitivity of an architecture's state to its parameters, swept over its memory dial.
+
+    Attributes:
+        definition: Of what the numbers mean; a finished cell of an earlier one is measured anew.
+    """
+
+    definition: int = 2  # a matrix's dial is its radius, an exponent's error the scatter of draws
 
     def measure(self) -> CellResult:
         """E‖∂s_T/∂θ‖² by group of parameters at every setting of the dial, all seeds pooled.
@@ -32,7 +40,10 @@ class SensitivityCell(ModelCell, SweptCell):
         Without a dial once, at initialisation, where |λ| are the eigenvalues' of the state Jacobian.
         """
         moduli, largest, found = _swept(self)
-        sweep = Sweep(self, self.lambdas or (math.nan,), moduli, largest, self.lengths)
+        exploded = np.array([_explodes(results) for results in found])
+        sweep = Sweep(
+            self, self.lambdas or (math.nan,), moduli, largest, self.lengths, exploded, _jacobian_radius(self)
+        )
         long_enough = np.array([has_horizon(*pair) for pair in zip(moduli.tolist(), self.lengths, strict=True)])
         series = _of_architecture(self, self.build(), found, long_enough)
         (state,) = [one for one in series if one.quantity == STATE]
@@ -46,7 +57,7 @@ class SensitivityCell(ModelCell, SweptCell):
 
 
 def _swept(cell: SensitivityCell) -> tuple[Array, Array, list[list[MemorySensitivity]]]:
-    """Achieved median |λ|, largest |λ| (a dense matrix's spectral radius), and results by λ and seed."""
+    """Achieved |λ| (median, or a matrix's spectral radius), largest |λ|, and results by λ and seed."""
     achieved, largest, found = [], [], []
     for modulus, length in zip(cell.lambdas or (None,), cell.lengths, strict=True):
         results, moduli = [], []
@@ -64,6 +75,30 @@ def _swept(cell: SensitivityCell) -> tuple[Array, Array, list[list[MemorySensiti
     return np.array(achieved), np.array(largest), found
 
 
+def _jacobian_radius(cell: SensitivityCell) -> float:
+    """Median spectral radius of J_t at the last λ; NaN where the dial is no matrix's, which J_t need not follow."""
+    if not cell.lambdas:
+        return math.nan
+    model = cell.build()
+    model.set_memory(cell.lambdas[-1])
+    length = min(RADIUS_STEPS, cell.lengths[-1])
+    x, _ = cell.input.draw(length, cell.seed, dtype=cell.dtype, device=cell.device)
+    if len(model.memory_moduli(x)) != 1:
+        return math.nan
+    steps = np.unique(np.linspace(length / 2, length, RADII).round().astype(int)).tolist()
+    return float(jacobian_spectrum(model, x, steps=steps).spectral_radius.median())
+
+
+def _explodes(results: list[MemorySensitivity]) -> bool:
+    """Whether E|h|² grows as no memory does over the second half of the sequences, all draws together."""
+    halfway, last = (float(torch.cat(powers).mean()) for powers in zip(*map(_growth, results), strict=True))
+    return 0 < EXPLOSION * halfway < last
+
+
+def _growth(result: MemorySensitivity) -> tuple[Tensor, Tensor]:
+    return result.state_power_halfway, result.state_power
+
+
 def _of_architecture(
     cell: SensitivityCell, model: Model, found: list[list[MemorySensitivity]], long_enough: Flags
 ) -> list[Series]:
@@ -74,7 +109,8 @@ def _of_architecture(
         powers = np.array([np.concatenate([of(result).numpy() for result in results]) for results in found])
         blocks = len(cell.seeds) if len(cell.seeds) > 1 else powers.shape[1]
         limit = _limit(cell, model, group, quantity)
-        return Series((OWN, OWN), group, quantity, powers, blocks, unknown, unknown, long_enough, limit)
+        draws = len(cell.seeds)
+        return Series((OWN, OWN), group, quantity, powers, blocks, unknown, unknown, long_enough, limit, draws)
 
     first = found[0][0]
     made = [series("state", STATE, lambda result: result.state_power)]

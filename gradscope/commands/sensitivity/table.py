@@ -9,17 +9,37 @@ import pandas as pd
 from rich.table import Table
 
 from gradscope.commands.sensitivity.columns import SCALAR
-from gradscope.measurements.stability import FAR, NO_DIAL, OK, TOO_SHORT
+from gradscope.measurements.stability import (
+    EXPLODING,
+    FAR,
+    NO_DIAL,
+    NO_POWER_LAW,
+    OK,
+    ONE_DRAW,
+    SIGNIFICANT,
+    TOO_SHORT,
+    UNDECIDED,
+)
 from gradscope.numerics.averages import NOTHING
 from gradscope.running.grammar import listed, verb
 from gradscope.running.layout import markdown_table, rich_table
 
-STYLES = {"cursed": "red", "softened": "yellow", "mitigated": "green", "unknown": "yellow"}
+STYLES = {
+    "cursed": "red",
+    "softened": "yellow",
+    "mitigated": "green",
+    "unknown": "yellow",
+    NO_POWER_LAW: "yellow",
+    EXPLODING: "red",
+}
+SHORTER = 2  # times as far from 1 as the dial says, a memory is worth a word
+SHORT = "*"  # behind a power of a sequence that is too short
 DEVIATION = 0.5  # of exponents, worth a word
 LEGEND = (
-    "Exponents p of E ∝ (1−|λ|)^p, fitted where sequences are long enough; in brackets theory's limit, an "
+    "Exponents p of E ∝ (1−|λ|)^p, fitted where sequences are long enough (* are not); in brackets theory's limit, an "
     "architecture's with constant gates.\nCursed: p of E|dh/dω|² at most −2.5; mitigated: at least −0.5; softened: "
-    "between."
+    "between.\nUnknown within its error: a border lies within 2 standard errors (±; an architecture's over draws of "
+    "weights). No power law: local slopes, in brackets, disagree beyond their errors."
 )
 
 
@@ -33,25 +53,36 @@ def sensitivity_rows(summary: pd.DataFrame) -> tuple[list[str], list[list[str]]]
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:
-    verdict = row["verdict"] if row["status"] == "ok" else f"{row['verdict']} ({row['status']})"
     return [
         row["arch"],
         row["parametrization"],
         row["normalization"],
         row["group"],
         _power(row["state_power_first"]),
-        _power(row["state_power_last"]),
+        _power(row["state_power_last"], row["state_long_enough_last"]),
         _exponent(row["state_exponent"], row["state_exponent_standard_error"], row["state_exponent_theory"]),
         _power(row["dh_domega_power_first"]),
-        _power(row["dh_domega_power_last"]),
+        _power(row["dh_domega_power_last"], row["long_enough_last"]),
         _power(row["dh_domega_power_ratio_last"]),
         _exponent(row["exponent"], row["exponent_standard_error"], row["exponent_theory"]),
-        verdict,
+        _verdict(row),
     ]
 
 
-def _power(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:.3g}"
+def _verdict(row: dict[Any, Any]) -> str:
+    if row["status"] == NO_POWER_LAW:
+        return f"{row['verdict']} ({_slopes(row)})"
+    return row["verdict"] if row["status"] == OK else f"{row['verdict']} ({row['status']})"
+
+
+def _slopes(row: dict[Any, Any]) -> str:
+    """Local slopes with one decimal, from small memory to large."""
+    return ", ".join(f"{float(slope):+.1f}" for slope in str(row["local_slopes"]).split())
+
+
+def _power(value: float, long_enough: Any = True) -> str:
+    """A mean square, marked where its sequence is known to be too short."""
+    return NOTHING if math.isnan(value) else f"{value:.3g}{SHORT if long_enough == False else ''}"  # noqa: E712
 
 
 def _exponent(value: float, error: float, theory: float) -> str:
@@ -96,22 +127,68 @@ def findings(summary: pd.DataFrame) -> list[str]:
             (named(OK, "mitigated"), "mitigates", "mitigate", "it"),
             (named(TOO_SHORT), "cannot be told, with a sequence", "cannot be told, with sequences", "too short for it"),
             (named(FAR), "is far from its limit", "are far from their limits", "at these λ, and so is theory"),
+            (
+                named(ONE_DRAW),
+                "was measured with one draw of weights: without an error",
+                "were measured with one draw of weights: without an error",
+                "an exponent supports no verdict; --seeds draws more",
+            ),
         )
         if found
     ]
-    sentences += [_own_gates(row) for row in rows if row["status"] == OK and _has_own_gates(row)]
+    sentences += [_bent(row) for row in rows if row["status"] == NO_POWER_LAW]
+    sentences += [_exploding(row) for row in rows if row["verdict"] == EXPLODING]
+    sentences += [_undecided(row) for row in rows if row["status"] == UNDECIDED]
+    sentences += [_own_gates(row) for row in rows if row["status"] in (OK, UNDECIDED) and _has_own_gates(row)]
+    sentences += dict.fromkeys(_shorter_memory(row) for row in rows if _has_shorter_memory(row))
     sentences += [_without_dial(row) for row in rows if row["status"] == NO_DIAL]
     return sentences or ["Nothing was measured over two or more values of λ, so no exponent could be fitted."]
 
 
+def _bent(row: dict[Any, Any]) -> str:
+    return (
+        f"{_name(row)} follows no power law here: from small memory to large its local slopes are {_slopes(row)}, "
+        "apart beyond their errors."
+    )
+
+
+def _exploding(row: dict[Any, Any]) -> str:
+    _, _, what = row["status"].rpartition("non-finite: ")
+    return f"Of {_name(row)} the {what}: there is no exponent, and no verdict on its memory."
+
+
+def _undecided(row: dict[Any, Any]) -> str:
+    more = "samples (--samples)" if row["arch"] == SCALAR else "draws of weights (--seeds, --batch)"
+    slopes = _slopes(row)
+    local = f", with local slopes {slopes}" if "," in slopes else ""
+    return (
+        f"{_name(row)} cannot be told: a border of the verdicts lies within two errors of "
+        f"p = {row['exponent']:+.2f} ± {row['exponent_standard_error']:.2f}{local}; more {more} would tell."
+    )
+
+
 def _has_own_gates(row: dict[Any, Any]) -> bool:
-    return bool(row["arch"] != SCALAR and abs(row["exponent"] - row["exponent_theory"]) > DEVIATION)
+    error = 0.0 if math.isnan(row["exponent_standard_error"]) else row["exponent_standard_error"]
+    apart = abs(row["exponent"] - row["exponent_theory"])
+    return bool(row["arch"] != SCALAR and apart > max(DEVIATION, SIGNIFICANT * error))
 
 
 def _own_gates(row: dict[Any, Any]) -> str:
     return (
         f"{_name(row)} deviates from its law with constant gates: p = {row['exponent']:+.2f} "
         f"where that has {row['exponent_theory']:+g}."
+    )
+
+
+def _has_shorter_memory(row: dict[Any, Any]) -> bool:
+    lost = 1 - row["state_jacobian_radius_last"]  # NaN where the dial is no matrix's
+    return bool(row["verdict"] != EXPLODING and lost > SHORTER * (1 - row["lambda_last"]))
+
+
+def _shorter_memory(row: dict[Any, Any]) -> str:
+    return (
+        f"{row['arch']}: the dial sets the spectral radius of its recurrent matrix; that of the state Jacobian is "
+        f"{row['state_jacobian_radius_last']:.2f} at λ = {row['lambda_last']:.6g}, so its memory stays shorter."
     )
 
 

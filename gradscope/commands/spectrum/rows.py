@@ -103,9 +103,14 @@ def disagreement(mine: pd.DataFrame) -> str:
         return ""
     found, steps = largest_exponent(mine), int(mine["length"].iloc[0]) - 1
     carried = middle(_numbers(mine, "carried_decades"))
-    if not (math.isfinite(found.nats_per_step) and math.isfinite(carried)) or steps + 1 < SHORT:
+    if not math.isfinite(found.nats_per_step) or math.isnan(carried):
         return ""
     promised = found.nats_per_step * steps / math.log(10)
+    if carried == -math.inf:
+        seen = counted_verdicts(map(str, mine["gradient_verdict"]))
+        return (
+            f"Λ₁ alone makes {_decades(promised)} over {steps} steps, the gradient of the last output is zero ({seen})"
+        )
     said, seen = verdict_of(promised), verdict_of(carried)
     if said == seen or abs(promised - carried) <= SIGNIFICANT * found.standard_error * steps / math.log(10):
         return ""
