@@ -31,7 +31,7 @@ from gradscope.dynamics.program.program import (
     prepared_rows,
     run,
 )
-from gradscope.dynamics.program.trace import Value
+from gradscope.dynamics.program.trace import NotFollowed, Value
 from gradscope.dynamics.pullbacks import over_lengths
 from gradscope.dynamics.segments import SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
@@ -196,7 +196,7 @@ class ReverseLoop:
             self._loads.append((index, leaves, buffer))
             whole = Piece(first.base, first.start, last.start + width - first.start)
             target = self._bars[whole.base][..., whole.start : whole.start + whole.width].unflatten(-1, (-1, width))
-            known = all(self._note(piece) for piece, _ in run_)
+            known = all([self._note(piece) for piece, _ in run_])  # each is noted, whatever the first one says
             factor = buffer.unsqueeze(1)
             operation = _accumulate_product if known else _product
             yield operation, _by_step(factor, bar.unsqueeze(-2), target)
@@ -206,11 +206,12 @@ class ReverseLoop:
         width = bar.shape[-1]
         buffer = self._like.new_zeros((self.steps, self._batch, 1, width))
         self._loads.append((index, [leaf], buffer))
-        factor, start = buffer.squeeze(2).unsqueeze(1), 0
-        for piece in self._program.pieces(leaf):
+        factor, start, pieces = buffer.squeeze(2).unsqueeze(1), 0, self._program.pieces(leaf)
+        is_one_number = sum(piece.width for piece in pieces) == 1
+        for piece in pieces:
             target = self._target(piece)
             known = self._note(piece)
-            if piece.width == 1 and width != 1:
+            if is_one_number and width != 1:
                 operation = _accumulate_dot if known else _dot
                 yield operation, _by_step(factor, bar, target)
                 continue
@@ -258,7 +259,7 @@ class ReverseLoop:
         """Whether something stands there already; from now on it does.
 
         Raises:
-            ValueError: Something stands in a part of it.
+            NotFollowed: Something stands in a part of it.
         """
         known = self._written.setdefault(piece.base, set())
         if (piece.start, piece.width) in known:
@@ -270,7 +271,7 @@ class ReverseLoop:
             covers = any(a <= piece.start and piece.start + piece.width <= a + w for a, w in known)
             if covers:
                 return True
-            raise ValueError("parts of a value overlap")
+            raise NotFollowed("it reads parts of a value that overlap")
         known.add((piece.start, piece.width))
         return False
 

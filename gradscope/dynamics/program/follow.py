@@ -14,14 +14,18 @@ from torch import Tensor
 
 from gradscope.contract.probe import unchanged
 from gradscope.contract.recurrence import Recurrence, prepare_time_major
+from gradscope.dynamics.cotangents import Wants
+from gradscope.dynamics.program.adjoint import ProgramAdjoint
 from gradscope.dynamics.program.forward import ForwardLoop
 from gradscope.dynamics.program.program import Program
 from gradscope.dynamics.program.trace import NotFollowed, trace
+from gradscope.dynamics.segments import Segment
 from gradscope.dynamics.trajectory import Trajectory
 
 CHECKED_STEPS = 8
 # Relative to the largest number of a state: a program adds in another order than the step at most.
 CLOSE = {torch.float32: 1e-5, torch.float64: 1e-12}
+ADJOINT_CLOSE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,9 @@ def followed_trajectory(model: Recurrence, x: Tensor) -> tuple[Trajectory, Follo
     """A trajectory and the program that ran it, or why there is none and the step ran itself."""
     followed = traced_program(model, x)
     if followed.program is not None:
-        trajectory = Trajectory(model, x, ForwardLoop(followed.program, x.shape[1]).run)
         try:
             with torch.no_grad(), unchanged(model):
+                trajectory = Trajectory(model, x, ForwardLoop(followed.program, x.shape[1]).run)
                 check(followed.program, trajectory)
             return trajectory, followed
         except NotFollowed as stopped:
@@ -74,6 +78,7 @@ def check(program: Program, trajectory: Trajectory) -> None:
     """Raises :class:`NotFollowed` where program and step differ along a trajectory."""
     model = trajectory.model
     last = trajectory.length - 1
+    _check_adjoint(program, trajectory, last)
     for index in sorted({round(step) for step in np.linspace(0, last, CHECKED_STEPS)}):
         s = {name: value[0] for name, value in trajectory.states(index, index + 1).items()}
         u = {name: value[0] for name, value in trajectory.prepared(index, index + 1).items()}
@@ -89,3 +94,27 @@ def check(program: Program, trajectory: Trajectory) -> None:
             scale = float(value.abs().max()) if value.numel() else 0.0
             if not torch.allclose(mine[name], value, rtol=0, atol=CLOSE[value.dtype] * max(scale, 1e-30), equal_nan=True):
                 raise NotFollowed(f"the traced step and the step itself differ in {name} at step {index + 1}")
+
+
+def _check_adjoint(program: Program, trajectory: Trajectory, index: int) -> None:
+    """One step back with random cotangents, against autograd through the step: it sees ``no_grad`` and its like."""
+    model, segment = trajectory.model, Segment(index, index + 1, 1)
+    here = trajectory.segment(segment)
+    random = torch.Generator().manual_seed(0)
+    cotangents = {
+        name: torch.randn(value[0].shape, dtype=value.dtype, generator=random).to(value.device)
+        for name, value in here.before.items()
+    }
+    with torch.enable_grad():
+        s = {name: value[0].detach().clone().requires_grad_() for name, value in here.before.items()}
+        after = model.step(dict(s), {name: value[0] for name, value in here.u.items()}, here.times[0])
+        total = sum((after[name] * cotangents[name]).sum() for name in s if after[name].requires_grad)
+        grads = torch.autograd.grad(total, list(s.values()), allow_unused=True) if isinstance(total, Tensor) else [None] * len(s)
+    steps = ProgramAdjoint(program, trajectory, Wants(frozenset(), state=True)).local_steps(here)
+    mine = steps.pull(0, 1, {name: value.unsqueeze(0) for name, value in cotangents.items()}, None)
+    for (name, value), grad in zip(mine.items(), grads, strict=True):
+        theirs = torch.zeros_like(value[0]) if grad is None else grad
+        scale = float(theirs.abs().max()) if theirs.numel() else 0.0
+        close = ADJOINT_CLOSE[value.dtype] * max(scale, 1e-30)
+        if not torch.allclose(value[0], theirs, rtol=0, atol=close, equal_nan=True):
+            raise NotFollowed(f"the gradient of the step itself differs in {name}: something in it has another derivative")

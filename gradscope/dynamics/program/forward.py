@@ -174,7 +174,9 @@ class ForwardLoop:
         if value not in self._buffers:
             like = next(iter(after.values()))
             shape = tuple(self._batch if size == TRACED_BATCH else size for size in self._program.shape(value))
-            self._buffers[value] = like.new_empty(shape)
+            instruction = self._program.traced.instructions[value.number]
+            assert instruction is not None
+            self._buffers[value] = like.new_empty(shape, dtype=instruction.dtypes[0])
         return Everywhere([self._buffers[value]])
 
     def _view(self, number: int, instruction: Instruction, values: dict[Value, Operands], steps: int) -> None:

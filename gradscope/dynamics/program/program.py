@@ -30,10 +30,12 @@ POINTWISE = frozenset(
     "zeros_like ones_like remainder __mod__ multiply subtract divide negative".split()
 )
 SHIFTS = frozenset(("add", "__radd__", "sub", "subtract"))  # by what does not depend on the state
-VIEWS = frozenset(("chunk", "split", "tensor_split", "__getitem__", "cat", "concat", "narrow", "unbind", "hstack"))
+VIEWS = frozenset(("chunk", "split", "tensor_split", "__getitem__", "cat", "concat", "narrow", "unbind", "hstack", "roll"))
 LINEAR = frozenset(("linear", "matmul", "mm", "addmm", "__matmul__"))
 REDUCTIONS = frozenset(("mean", "sum"))
 EXACT = {"sigmoid": activations.sigmoid, "tanh": activations.tanh}  # whose slopes do not round to zero early
+
+MOST_PIECES = 8  # that the features of a view may come from
 
 Environment = dict[Value, Tensor]
 
@@ -218,10 +220,10 @@ class Program:
         for index, result in enumerate(results):
             if result.shape[0] != 3 or result.dim() != 2:
                 raise NotFollowed(f"{instruction.name} takes more than features apart")
-            row = result[0].tolist()
-            if row != list(range(row[0], row[0] + len(row))):
+            taken = [piece for start, width in consecutive(result[0].tolist()) for piece in sliced(source, start, width)]
+            if len(taken) > MOST_PIECES:
                 raise NotFollowed(f"{instruction.name} takes features that are not side by side")
-            self._pieces[Value(number, index if instruction.is_many else None)] = sliced(source, row[0], len(row))
+            self._pieces[Value(number, index if instruction.is_many else None)] = tuple(taken)
 
     @property
     def _parts(self) -> dict[Value, list[tuple[int, tuple[Piece, ...]]]]:
@@ -291,6 +293,22 @@ def base_name(instruction: Instruction) -> str:
 def arguments(instruction: Instruction) -> list[Value]:
     """The values that an instruction reads."""
     return [value for value in tree_flatten((instruction.args, instruction.kwargs))[0] if isinstance(value, Value)]
+
+
+def consecutive(positions: list[int]) -> list[tuple[int, int]]:
+    """Runs of numbers that follow one another, by their first and how many they are.
+
+    Example:
+        >>> consecutive([3, 0, 1, 2])
+        [(3, 1), (0, 3)]
+    """
+    runs: list[tuple[int, int]] = []
+    for position in positions:
+        if runs and sum(runs[-1]) == position:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((position, 1))
+    return runs
 
 
 def sliced(pieces: tuple[Piece, ...], start: int, width: int) -> tuple[Piece, ...]:

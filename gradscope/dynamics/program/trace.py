@@ -1,8 +1,9 @@
 """Runs ``step`` once on symbols and writes down what it does.
 
-A symbol is a tensor on the meta device: it has a shape, a dtype and no values. Every function of torch that meets one is
-recorded with its arguments; what meets none (a transposed weight, a concatenation of two) is computed as it stands and
-becomes a constant. A batch of a size that nothing else has tells the batch from every other number in the arguments.
+A symbol is a tensor whose values nobody may read. Every function of torch that meets one is recorded with its arguments;
+what meets none (a transposed weight, a concatenation of two) is computed as it stands and becomes a constant. A batch of
+a size that nothing else has tells the batch from every other number in the arguments. The values are there, and small,
+since torch imports a second's worth of modules before it computes shapes alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch.utils._pytree import tree_map
 from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.decomposed_cells import plain_cell
 
-TRACED_BATCH = 7919  # a prime that no width, head or option is likely to be
+TRACED_BATCH = 1009  # a prime that no width, head or option is likely to be
 
 # What a step may read of a symbol without anything being computed.
 _ATTRIBUTES = {"shape", "dtype", "device", "ndim", "layout", "requires_grad", "is_sparse", "is_meta", "is_cuda"}
@@ -26,6 +27,34 @@ _QUESTIONS = {
     "size", "dim", "numel", "ndimension", "is_floating_point", "is_complex", "is_contiguous", "nelement", "__len__",
     "stride", "element_size", "get_device", "is_tensor",
 }  # fmt: skip
+
+
+def _layer_norm(x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    if len(shape) != 1:
+        raise NotFollowed("layer_norm goes over more than the features")
+    centred = x - x.mean(-1, keepdim=True)
+    normal = centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + eps)
+    normal = normal if weight is None else normal * weight
+    return normal if bias is None else normal + bias
+
+
+def _rms_norm(x: Tensor, shape: Any, weight: Any = None, eps: float | None = None) -> Tensor:
+    if len(shape) != 1:
+        raise NotFollowed("rms_norm goes over more than the features")
+    least = torch.finfo(x.dtype).eps if eps is None else eps
+    normal = x * torch.rsqrt((x * x).mean(-1, keepdim=True) + least)
+    return normal if weight is None else normal * weight
+
+
+def _einsum(equation: str, *operands: Tensor) -> Tensor:
+    inputs, _, result = equation.replace(" ", "").partition("->")
+    names = inputs.split(",")
+    if len(operands) == 2 and len(names) == 2 and isinstance(operands[1], Symbol) and len(names[1]) == 2:
+        names, operands = [names[1], names[0]], (operands[1], operands[0])
+    (state, matrix), (x, weight) = names, operands
+    if not (len(state) == len(matrix) == len(result) == 2 and state[1] in matrix and result[0] == state[0]):
+        raise NotFollowed(f"einsum '{equation}' is no product of a state with a matrix")
+    return x @ (weight if matrix[0] == state[1] else weight.T)
 
 
 class NotFollowed(Exception):
@@ -55,6 +84,8 @@ class Instruction:
         args: Its arguments, with :class:`Value` in the place of symbols.
         kwargs: Those by name.
         shapes: Of the result, or of each of several, with the traced batch.
+        dtypes: Of the same.
+        is_many: Whether it gives several.
     """
 
     name: str
@@ -62,6 +93,7 @@ class Instruction:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[torch.dtype, ...]
     is_many: bool
 
 
@@ -82,14 +114,14 @@ class Traced:
 
 
 class Symbol(Tensor):
-    """A tensor without values that remembers which value of the program it is."""
+    """A tensor that remembers which value of the program it is."""
 
     tracer: _Tracer
     value: Value
 
     @staticmethod
-    def __new__(cls, meta: Tensor, tracer: _Tracer, value: Value) -> Symbol:
-        made: Symbol = torch.Tensor._make_subclass(cls, meta)
+    def __new__(cls, held: Tensor, tracer: _Tracer, value: Value) -> Symbol:
+        made: Symbol = torch.Tensor._make_subclass(cls, held)
         made.tracer, made.value = tracer, value
         return made
 
@@ -113,6 +145,10 @@ def _tracer_of(args: Any, kwargs: Any) -> _Tracer:
     return found[0]
 
 
+def _held(given: Any) -> Any:
+    return given.as_subclass(Tensor) if isinstance(given, Symbol) else given
+
+
 def shown_name(function: Any) -> str:
     """A function of torch by name: ``torch.Tensor.add``, ``torch.sigmoid``."""
     owner = getattr(function, "__objclass__", None)
@@ -120,25 +156,33 @@ def shown_name(function: Any) -> str:
     return f"{where}.{getattr(function, '__name__', str(function))}"
 
 
-class _Tracer:
-    def __init__(self, device: torch.device) -> None:
-        self.traced, self._device = Traced(), device
-        self._metas: dict[int, tuple[Tensor, Tensor]] = {}
+# Functions that are followed through what they are made of.
+COMPOSED: dict[Any, Callable[..., Any]] = {
+    torch.nn.functional.layer_norm: _layer_norm,
+    torch.layer_norm: _layer_norm,
+    torch.nn.functional.rms_norm: _rms_norm,
+    torch.einsum: _einsum,
+}
 
-    def input(self, kind: str, name: str, meta: Tensor) -> Symbol:
+
+class _Tracer:
+    def __init__(self) -> None:
+        self.traced = Traced()
+
+    def input(self, kind: str, name: str, held: Tensor) -> Symbol:
         value = Value(len(self.traced.instructions))
         self.traced.instructions.append(None)
         self.traced.inputs[kind, name] = value
-        self.traced.input_shapes[value.number] = tuple(meta.shape)
-        return Symbol(meta, self, value)
+        self.traced.input_shapes[value.number] = tuple(held.shape)
+        return Symbol(held, self, value)
 
     def call(self, func: Any, args: Any, kwargs: Any) -> Any:
         name = getattr(func, "__name__", "")
         if name == "__get__":
             return self._attribute(func, args)
         if name in _QUESTIONS:
-            return func(*tree_map(self._meta, args), **tree_map(self._meta, kwargs))
-        plain = plain_cell(func)
+            return func(*tree_map(_held, args), **tree_map(_held, kwargs))
+        plain = plain_cell(func) or COMPOSED.get(func)
         if plain is not None:
             with torch._C._EnableTorchFunction():
                 return plain(*args, **kwargs)
@@ -152,20 +196,18 @@ class _Tracer:
         if name in ("__bool__", "__float__", "__int__", "item", "__index__", "nonzero"):
             raise NotFollowed("Python reads a value of the state or the input, to branch on it say")
         try:
-            result = func(*tree_map(self._meta, args), **tree_map(self._meta, kwargs))
+            result = func(*tree_map(_held, args), **tree_map(_held, kwargs))
         except Exception as error:
-            raise NotFollowed(f"{shown} cannot be run without values ({type(error).__name__})") from error
+            raise NotFollowed(f"{shown} gave {type(error).__name__}") from error
         return self._record(shown, func, args, kwargs, result)
 
     def _attribute(self, func: Any, args: Any) -> Any:
         name = func.__self__.__name__
-        if name == "device":
-            return self._device
         if name in ("T", "mT", "real", "imag", "H"):
-            meta = func(*tree_map(self._meta, args))
-            return self._record(f"torch.Tensor.{name}", lambda value: getattr(value, name), args, {}, meta)
+            held = func(*tree_map(_held, args))
+            return self._record(f"torch.Tensor.{name}", lambda value: getattr(value, name), args, {}, held)
         if name in _ATTRIBUTES:
-            return func(*tree_map(self._meta, args))
+            return func(*tree_map(_held, args))
         raise NotFollowed(f"torch.Tensor.{name} is read")
 
     def _record(self, shown: str, func: Any, args: Any, kwargs: Any, result: Any) -> Any:
@@ -176,21 +218,10 @@ class _Tracer:
         number = len(self.traced.instructions)
         shapes = tuple(tuple(part.shape) for part in parts)
         told = (tree_map(self._value, args), tree_map(self._value, kwargs))
-        self.traced.instructions.append(Instruction(shown, func, tuple(told[0]), dict(told[1]), shapes, many))
+        dtypes = tuple(part.dtype for part in parts)
+        self.traced.instructions.append(Instruction(shown, func, tuple(told[0]), dict(told[1]), shapes, dtypes, many))
         symbols = [Symbol(part, self, Value(number, i if many else None)) for i, part in enumerate(parts)]
         return tuple(symbols) if many else symbols[0]
-
-    def _meta(self, given: Any) -> Any:
-        if isinstance(given, Symbol):
-            return given.as_subclass(Tensor)
-        if isinstance(given, torch.device):
-            return torch.device("meta")
-        if not isinstance(given, Tensor) or given.is_meta:
-            return given
-        kept = self._metas.get(id(given))
-        if kept is None:
-            kept = self._metas[id(given)] = (given, given.detach().to("meta"))
-        return kept[1]
 
     @staticmethod
     def _value(given: Any) -> Any:
@@ -211,17 +242,16 @@ def trace(model: Recurrence, u: Mapping[str, Tensor]) -> Traced:
     """
     initial = model.initial_state(1)
     like = next(iter(initial.values()))
-    tracer = _Tracer(like.device)
+    tracer = _Tracer()
 
     def symbols(kind: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         made = {}
         for name, value in values.items():
-            meta = torch.empty((TRACED_BATCH, *value.shape[1:]), dtype=value.dtype, device="meta")
-            made[name] = tracer.input(kind, name, meta)
+            made[name] = tracer.input(kind, name, value.new_full((TRACED_BATCH, *value.shape[1:]), 0.125))
         return made
 
     s, prepared = symbols("s", initial), symbols("u", u)
-    t = tracer.input("t", "", torch.empty((), dtype=torch.int64, device="meta"))
+    t = tracer.input("t", "", torch.tensor(3, device=like.device))
     try:
         with torch.no_grad():
             after = model.step(dict(s), prepared, t)
