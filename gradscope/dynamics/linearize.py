@@ -13,6 +13,7 @@ it); branches stand side by side. Each recurrence is a diagonal block of J with 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
@@ -38,9 +39,10 @@ from gradscope.dynamics.segments import Segment, reversed_segments
 from gradscope.dynamics.state_jacobians import StateJacobians, state_jacobians
 from gradscope.dynamics.tangent import tangents
 from gradscope.dynamics.trajectory import Trajectory
-from gradscope.errors import NoRecurrentState
+from gradscope.errors import NoRecurrentState, UsageError
 from gradscope.numerics.scaled import Scaled, add
 
+EXECUTORS = ("torch", "replay")
 SEGMENT_NUMBERS = 1 << 17  # numbers of state in one segment of the reverse pass
 SEGMENT_STEPS = (32, 1024)  # its smallest and largest number of steps
 
@@ -115,16 +117,18 @@ class RecurrenceLinearization:
     def __init__(self, model: Recurrence, x: Tensor, *, accelerated: bool = True) -> None:
         self.model = model
         self._kind: Callable[[Trajectory, Wants], RecurrenceAdjoint] = ReplayedAdjoint
-        if accelerated and isinstance(model, ChainRecurrence):
-            self.trajectory, self._kind = Trajectory(model, x), ChainAdjoint
-        elif accelerated and isinstance(model, DiagonalRecurrence):
-            self.trajectory, self._kind = Trajectory(model, x), DiagonalAdjoint
-        elif accelerated:
-            self.trajectory, followed = followed_trajectory(model, x)
-            if followed.program is not None:
-                self._kind = partial(ProgramAdjoint, followed.program)
-        else:
+        if not accelerated:
             self.trajectory = Trajectory(model, x)
+        elif isinstance(model, ChainRecurrence):
+            self.trajectory, self._kind = Trajectory(model, x), ChainAdjoint
+            self.trajectory.executor = "chain of stages"
+        elif isinstance(model, DiagonalRecurrence):
+            self.trajectory, self._kind = Trajectory(model, x), DiagonalAdjoint
+            self.trajectory.executor = "diagonal"
+        else:
+            self.trajectory, program = followed_trajectory(model, x)
+            if program is not None:
+                self._kind = partial(ProgramAdjoint, program)
         self.outputs = self.trajectory.outputs
         self.jacobians = state_jacobians(self.trajectory, accelerated=accelerated)
 
@@ -314,7 +318,20 @@ def linearize_time_major(model: Model, x: Tensor, *, accelerated: bool = True) -
 def linearize_model(model: Model, x: Tensor, *, accelerated: bool = True) -> Linearization:
     """:func:`gradscope.linearize` for a model and inputs ``(batch, length, input_size)`` that are known to fit it."""
     with torch.no_grad():
-        return linearize_time_major(model, x.transpose(0, 1).contiguous(), accelerated=accelerated)
+        x = x.transpose(0, 1).contiguous()
+        return linearize_time_major(model, x, accelerated=accelerated and chosen_executor() != "replay")
+
+
+def chosen_executor() -> str:
+    """``torch``, the default, or ``replay``, by the environment variable GRADSCOPE_EXECUTOR.
+
+    Raises:
+        UsageError: Another word.
+    """
+    chosen = os.environ.get("GRADSCOPE_EXECUTOR") or EXECUTORS[0]
+    if chosen not in EXECUTORS:
+        raise UsageError(f"GRADSCOPE_EXECUTOR should be {' or '.join(EXECUTORS)}, but it is {chosen}.")
+    return chosen
 
 
 def segment_steps(linearization: Linearization) -> int:

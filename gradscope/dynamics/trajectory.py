@@ -28,7 +28,12 @@ class Trajectory:
 
     Attributes:
         outputs: ``(length, batch, output_size)``.
+        executor: How the recurrence is run and differentiated, in words.
+        why_replayed: What stopped a faster way than autograd's replay; empty where nothing did.
     """
+
+    executor = "autograd replay"
+    why_replayed = ""
 
     def __init__(self, model: Recurrence, x: Tensor, run: Run | None = None) -> None:
         self.model, self.x, self._run_steps = model, x, run or model.run

@@ -42,7 +42,7 @@ Operation = tuple[Callable[..., Any], list[tuple[Any, ...]]]
 
 @dataclass(frozen=True)
 class RegionDerivatives:
-    """One region: each leaf with its diagonal derivative, ``(steps, batch, width)``; those that are zero are left out."""
+    """One region: each leaf with its diagonal derivative, ``(steps, batch, width)``; what is zero is left out."""
 
     region: Region
     by_leaf: dict[Value, Tensor]
@@ -196,7 +196,8 @@ class ReverseLoop:
             self._loads.append((index, leaves, buffer))
             whole = Piece(first.base, first.start, last.start + width - first.start)
             target = self._bars[whole.base][..., whole.start : whole.start + whole.width].unflatten(-1, (-1, width))
-            known = all([self._note(piece) for piece, _ in run_])  # each is noted, whatever the first one says
+            noted = [self._note(piece) for piece, _ in run_]
+            known = all(noted)
             factor = buffer.unsqueeze(1)
             operation = _accumulate_product if known else _product
             yield operation, _by_step(factor, bar.unsqueeze(-2), target)
@@ -212,8 +213,7 @@ class ReverseLoop:
             target = self._target(piece)
             known = self._note(piece)
             if is_one_number and width != 1:
-                operation = _accumulate_dot if known else _dot
-                yield operation, _by_step(factor, bar, target)
+                yield _accumulate_dot if known else _dot, _by_step(factor, bar, target)
                 continue
             here = slice(start, start + piece.width)
             start += piece.width
@@ -313,9 +313,8 @@ class ProgramSteps(LocalSteps):
             after = new_state(
                 self._program, evaluate(self._program, s, u, here.times.repeat_interleave(rows), exact=True)
             )
-            total = sum(
-                (after[name] * delta.flatten(0, 2)).sum() for name, delta in self.delta.items() if after[name].requires_grad
-            )
+            reached = {n: delta for n, delta in self.delta.items() if after[n].requires_grad}
+            total = sum((after[name] * delta.flatten(0, 2)).sum() for name, delta in reached.items())
         if not isinstance(total, Tensor):
             return {}
         grads = torch.autograd.grad(total, list(u.values()), allow_unused=True)

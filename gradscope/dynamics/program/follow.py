@@ -1,12 +1,11 @@
 """Follows the step of a recurrence along a trajectory: traced, sorted, and checked against the step itself.
 
-A trace cannot see what Python does beside torch: a counter, a draw of numpy's, an attribute that changes. So the program
-is compared with the real step, called twice, at some steps of the trajectory; where they differ there is no program.
+A trace cannot see what Python does beside torch: a counter, a draw of numpy's, an attribute that changes. So the
+program is compared with the real step, called twice, at some steps of the trajectory, and its adjoint with autograd
+through the step at one; where they differ there is no program.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,50 +27,42 @@ CLOSE = {torch.float32: 1e-5, torch.float64: 1e-12}
 ADJOINT_CLOSE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
 
-@dataclass(frozen=True)
-class Followed:
-    """The program of a step, or what stopped it.
-
-    Attributes:
-        program: None where the step is not followed.
-        why: One sentence without its full stop; empty where it is.
-    """
-
-    program: Program | None
-    why: str = ""
-
-
-def traced_program(model: Recurrence, x: Tensor) -> Followed:
+def traced_program(model: Recurrence, x: Tensor) -> Program:
     """The program of a recurrence's step, not checked yet.
 
     Args:
         model: The recurrence.
         x: Inputs, time first.
+
+    Raises:
+        NotFollowed: There is none.
     """
     if any(block.is_complex for block in model.state_spec):
-        return Followed(None, "complex states are not followed")
+        raise NotFollowed("complex states are not followed")
     if any(len(block.shape) != 1 for block in model.state_spec):
-        return Followed(None, "states of several dimensions are not followed")
-    with torch.no_grad(), unchanged(model):
-        try:
-            u = prepare_time_major(model, x[:1])
-            return Followed(Program(trace(model, {name: value[0] for name, value in u.items()})))
-        except NotFollowed as stopped:
-            return Followed(None, str(stopped))
+        raise NotFollowed("states of several dimensions are not followed")
+    u = prepare_time_major(model, x[:1])
+    return Program(trace(model, {name: value[0] for name, value in u.items()}))
 
 
-def followed_trajectory(model: Recurrence, x: Tensor) -> tuple[Trajectory, Followed]:
-    """A trajectory and the program that ran it, or why there is none and the step ran itself."""
-    followed = traced_program(model, x)
-    if followed.program is not None:
-        try:
-            with torch.no_grad(), unchanged(model):
-                trajectory = Trajectory(model, x, ForwardLoop(followed.program, x.shape[1]).run)
-                check(followed.program, trajectory)
-            return trajectory, followed
-        except NotFollowed as stopped:
-            followed = Followed(None, str(stopped))
-    return Trajectory(model, x), followed
+def followed_trajectory(model: Recurrence, x: Tensor) -> tuple[Trajectory, Program | None]:
+    """A trajectory with the program that ran it; None where the step is not followed and ran itself.
+
+    Args:
+        model: The recurrence.
+        x: Inputs, time first.
+    """
+    try:
+        with torch.no_grad(), unchanged(model):
+            program = traced_program(model, x)
+            trajectory = Trajectory(model, x, ForwardLoop(program, x.shape[1]).run)
+            check(program, trajectory)
+    except NotFollowed as stopped:
+        plain = Trajectory(model, x)
+        plain.why_replayed = str(stopped)
+        return plain, None
+    trajectory.executor = f"program: {program.summary}"
+    return trajectory, program
 
 
 def check(program: Program, trajectory: Trajectory) -> None:
@@ -92,7 +83,8 @@ def check(program: Program, trajectory: Trajectory) -> None:
             if not torch.equal(value, again[name]) and not bool(value.isnan().any()):
                 raise NotFollowed("two calls of the step with the same arguments differ")
             scale = float(value.abs().max()) if value.numel() else 0.0
-            if not torch.allclose(mine[name], value, rtol=0, atol=CLOSE[value.dtype] * max(scale, 1e-30), equal_nan=True):
+            close = CLOSE[value.dtype] * max(scale, 1e-30)
+            if not torch.allclose(mine[name], value, rtol=0, atol=close, equal_nan=True):
                 raise NotFollowed(f"the traced step and the step itself differ in {name} at step {index + 1}")
 
 
@@ -109,7 +101,9 @@ def _check_adjoint(program: Program, trajectory: Trajectory, index: int) -> None
         s = {name: value[0].detach().clone().requires_grad_() for name, value in here.before.items()}
         after = model.step(dict(s), {name: value[0] for name, value in here.u.items()}, here.times[0])
         total = sum((after[name] * cotangents[name]).sum() for name in s if after[name].requires_grad)
-        grads = torch.autograd.grad(total, list(s.values()), allow_unused=True) if isinstance(total, Tensor) else [None] * len(s)
+        grads: tuple[Tensor | None, ...] = (None,) * len(s)
+        if isinstance(total, Tensor):
+            grads = torch.autograd.grad(total, list(s.values()), allow_unused=True)
     steps = ProgramAdjoint(program, trajectory, Wants(frozenset(), state=True)).local_steps(here)
     mine = steps.pull(0, 1, {name: value.unsqueeze(0) for name, value in cotangents.items()}, None)
     for (name, value), grad in zip(mine.items(), grads, strict=True):
@@ -117,4 +111,6 @@ def _check_adjoint(program: Program, trajectory: Trajectory, index: int) -> None
         scale = float(theirs.abs().max()) if theirs.numel() else 0.0
         close = ADJOINT_CLOSE[value.dtype] * max(scale, 1e-30)
         if not torch.allclose(value[0], theirs, rtol=0, atol=close, equal_nan=True):
-            raise NotFollowed(f"the gradient of the step itself differs in {name}: something in it has another derivative")
+            raise NotFollowed(
+                f"something in the step has another derivative than it seems: the gradient of {name} differs"
+            )

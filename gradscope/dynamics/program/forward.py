@@ -26,14 +26,10 @@ from gradscope.dynamics.program.program import (
 )
 from gradscope.dynamics.program.trace import TRACED_BATCH, Instruction, Value
 
+_WRITING = """add sub mul div sigmoid tanh exp log sqrt rsqrt square abs neg sin cos pow maximum minimum reciprocal
+    expm1 log1p erf lerp addcmul addcdiv clamp where atan sinh cosh multiply subtract divide negative true_divide"""
 # Functions that write into a given tensor, by the name that a step calls them by.
-INTO: dict[str, Callable[..., Any]] = {
-    name: getattr(torch, name)
-    for name in (
-        "add sub mul div sigmoid tanh exp log sqrt rsqrt square abs neg sin cos pow maximum minimum reciprocal expm1 "
-        "log1p erf lerp addcmul addcdiv clamp where atan sinh cosh multiply subtract divide negative true_divide"
-    ).split()
-}
+INTO: dict[str, Callable[..., Any]] = {name: getattr(torch, name) for name in _WRITING.split()}
 INTO |= {"__radd__": torch.add, "__rmul__": torch.mul}
 
 Operands = list[Any]  # one entry a step, or the same for all
@@ -109,17 +105,15 @@ class ForwardLoop:
         return {v: self._by_step(known, len(times)) for v, known in found.items()}
 
     def _by_step(self, known: Tensor, steps: int) -> Tensor:
-        if known.dim() and len(known) == steps * self._batch:
-            # a number that stands for a step is a column beside values with features
-            return known.unflatten(0, (steps, self._batch)).unsqueeze(-1) if known.dim() == 1 else known.unflatten(
-                0, (steps, self._batch)
-            )
-        return known.expand(steps, *known.shape)
+        if not known.dim() or len(known) != steps * self._batch:
+            return known.expand(steps, *known.shape)
+        rows = known.reshape(steps, self._batch, *known.shape[1:])
+        return rows.unsqueeze(-1) if known.dim() == 1 else rows  # a step's number is a column beside features
 
     def _fused(self, hoisted: Environment) -> dict[Value, Instruction]:
         """Products that are read once, by the addition of what does not depend on the state."""
         found: dict[Value, Instruction] = {}
-        for number, instruction in enumerate(self._program.traced.instructions):
+        for instruction in self._program.traced.instructions:
             if instruction is None or base_name(instruction) != "add" or instruction.kwargs:
                 continue
             dependent = [v for v in arguments(instruction) if self._program.depends_on_state(v)]
@@ -145,8 +139,7 @@ class ForwardLoop:
         steps: int,
     ) -> None:
         name, value = base_name(instruction), Value(number)
-        if name in VIEWS and name not in ("cat", "concat", "hstack"):
-            self._view(number, instruction, values, steps)
+        if name in VIEWS and self._viewed(number, instruction, values):
             return
         out = self._place(value, after, places, steps)
         values[value] = out
@@ -179,22 +172,26 @@ class ForwardLoop:
             self._buffers[value] = like.new_empty(shape, dtype=instruction.dtypes[0])
         return Everywhere([self._buffers[value]])
 
-    def _view(self, number: int, instruction: Instruction, values: dict[Value, Operands], steps: int) -> None:
-        (argument,) = (v for v in arguments(instruction) if self._program.depends_on_state(v))
-        source = values[argument]
-        taken = [
-            instruction.function(
-                *tree_map(lambda v: one if v == argument else v, instruction.args),  # noqa: B023 - called at once
-                **instruction.kwargs,
-            )
-            for one in source
-        ]
+    def _viewed(self, number: int, instruction: Instruction, values: dict[Value, Operands]) -> bool:
+        """Whether the results are views of what the steps write to, which are then made once."""
+        dependent = [v for v in arguments(instruction) if self._program.depends_on_state(v)]
+        if len(dependent) != 1 or isinstance(instruction.args[0], tuple | list):
+            return False
+        source = values[dependent[0]]
+
+        def taken(one: Tensor) -> list[Tensor]:
+            given = tree_map(lambda v: one if v == dependent[0] else v, (instruction.args, instruction.kwargs))
+            result = instruction.function(*given[0], **given[1])
+            return list(result) if instruction.is_many else [result]
+
+        storage = source[0].untyped_storage().data_ptr()
+        if any(part.untyped_storage().data_ptr() != storage for part in taken(source[0])):
+            return False
+        parts = [taken(one) for one in source]
         kind: type[list[Any]] = Everywhere if isinstance(source, Everywhere) else list
-        if not instruction.is_many:
-            values[Value(number)] = kind(taken)
-            return
         for item in range(len(instruction.shapes)):
-            values[Value(number, item)] = kind(parts[item] for parts in taken)
+            values[Value(number, item if instruction.is_many else None)] = kind(part[item] for part in parts)
+        return True
 
     def _called(
         self, instruction: Instruction, values: dict[Value, Operands], out: Operands, steps: int

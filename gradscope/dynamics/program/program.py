@@ -2,13 +2,13 @@
 
 Three kinds of instructions depend on the state. *Linear* ones multiply by a constant matrix. *Views* (chunks, slices,
 joins) and additions of what does not depend on the state compute nothing backwards: the cotangent of the result is the
-cotangent of the argument, or a part of it. *Pointwise* ones are taken together: between two of the others they make up a
-region, whose derivatives are diagonals.
+cotangent of the argument, or a part of it. *Pointwise* ones are taken together: between two of the others they make up
+a region, whose derivatives are diagonals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,16 +21,16 @@ from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.program.trace import TRACED_BATCH, Instruction, NotFollowed, Traced, Value
 from gradscope.numerics import activations
 
-POINTWISE = frozenset(
-    "add sub mul div true_divide rsub __rsub__ __radd__ __rmul__ __rtruediv__ __rdiv__ pow __pow__ __rpow__ neg "
-    "abs sigmoid tanh relu exp log sqrt rsqrt square sin cos softplus silu gelu elu leaky_relu hardtanh hardsigmoid "
-    "clamp clip clamp_min clamp_max where lerp addcmul addcdiv maximum minimum softsign logsigmoid reciprocal expm1 "
-    "log1p erf atan sinh cosh mish selu celu relu6 sign eq ne gt ge lt le __eq__ __ne__ __gt__ __ge__ __lt__ __le__ "
-    "logical_and logical_or logical_not __and__ __or__ __invert__ clone contiguous float double to type type_as "
-    "zeros_like ones_like remainder __mod__ multiply subtract divide negative".split()
-)
+_POINTWISE = """add sub mul div true_divide rsub __rsub__ __radd__ __rmul__ __rtruediv__ __rdiv__ pow __pow__ __rpow__
+    neg abs sigmoid tanh relu exp log sqrt rsqrt square sin cos softplus silu gelu elu leaky_relu hardtanh hardsigmoid
+    clamp clip clamp_min clamp_max where lerp addcmul addcdiv maximum minimum softsign logsigmoid reciprocal expm1
+    log1p erf atan sinh cosh mish selu celu relu6 sign eq ne gt ge lt le __eq__ __ne__ __gt__ __ge__ __lt__ __le__
+    logical_and logical_or logical_not __and__ __or__ __invert__ clone contiguous float double to type type_as
+    zeros_like ones_like remainder __mod__ multiply subtract divide negative"""
+POINTWISE = frozenset(_POINTWISE.split())
 SHIFTS = frozenset(("add", "__radd__", "sub", "subtract"))  # by what does not depend on the state
-VIEWS = frozenset(("chunk", "split", "tensor_split", "__getitem__", "cat", "concat", "narrow", "unbind", "hstack", "roll"))
+JOINS = frozenset(("cat", "concat", "hstack"))
+VIEWS = JOINS | {"chunk", "split", "tensor_split", "__getitem__", "narrow", "unbind", "roll"}
 LINEAR = frozenset(("linear", "matmul", "mm", "addmm", "__matmul__"))
 REDUCTIONS = frozenset(("mean", "sum"))
 EXACT = {"sigmoid": activations.sigmoid, "tanh": activations.tanh}  # whose slopes do not round to zero early
@@ -195,7 +195,7 @@ class Program:
         return self.shape(dependent[0]) == instruction.shapes[0] and (first or base_name(instruction) != "sub")
 
     def _view(self, number: int, instruction: Instruction, name: str) -> None:
-        if name in ("cat", "concat", "hstack"):
+        if name in JOINS:
             dim = instruction.kwargs.get("dim", instruction.args[1] if len(instruction.args) > 1 else 0)
             if name != "hstack" and dim not in (1, -1):
                 raise NotFollowed(f"{instruction.name} joins along another dimension than the features")
@@ -220,10 +220,18 @@ class Program:
         for index, result in enumerate(results):
             if result.shape[0] != 3 or result.dim() != 2:
                 raise NotFollowed(f"{instruction.name} takes more than features apart")
-            taken = [piece for start, width in consecutive(result[0].tolist()) for piece in sliced(source, start, width)]
+            runs = consecutive(result[0].tolist())
+            taken = [piece for start, width in runs for piece in sliced(source, start, width)]
             if len(taken) > MOST_PIECES:
                 raise NotFollowed(f"{instruction.name} takes features that are not side by side")
             self._pieces[Value(number, index if instruction.is_many else None)] = tuple(taken)
+
+    @property
+    def summary(self) -> str:
+        """What the loop over time consists of, in words."""
+        kinds = {Product: "matrix product", Region: "pointwise map", Reduction: "reduction"}
+        counts = {word: sum(isinstance(step, kind) for step in self.steps) for kind, word in kinds.items()}
+        return ", ".join(f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items() if count)
 
     @property
     def _parts(self) -> dict[Value, list[tuple[int, tuple[Piece, ...]]]]:
@@ -292,7 +300,8 @@ def base_name(instruction: Instruction) -> str:
 
 def arguments(instruction: Instruction) -> list[Value]:
     """The values that an instruction reads."""
-    return [value for value in tree_flatten((instruction.args, instruction.kwargs))[0] if isinstance(value, Value)]
+    leaves: list[Any] = tree_flatten((instruction.args, instruction.kwargs))[0]
+    return [value for value in leaves if isinstance(value, Value)]
 
 
 def consecutive(positions: list[int]) -> list[tuple[int, int]]:
@@ -355,7 +364,9 @@ def run(instruction: Instruction, number: int, found: Environment, rows: int, *,
             return rows
         return given
 
-    function = EXACT.get(base_name(instruction), instruction.function) if exact else instruction.function
+    function: Callable[..., Any] = instruction.function
+    if exact:
+        function = EXACT.get(base_name(instruction), function)
     result = function(*tree_map(told, instruction.args), **tree_map(told, instruction.kwargs))
     if not instruction.is_many:
         found[Value(number)] = result

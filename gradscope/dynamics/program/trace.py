@@ -1,9 +1,9 @@
 """Runs ``step`` once on symbols and writes down what it does.
 
-A symbol is a tensor whose values nobody may read. Every function of torch that meets one is recorded with its arguments;
-what meets none (a transposed weight, a concatenation of two) is computed as it stands and becomes a constant. A batch of
-a size that nothing else has tells the batch from every other number in the arguments. The values are there, and small,
-since torch imports a second's worth of modules before it computes shapes alone.
+A symbol is a tensor whose values nobody may read. Every function of torch that meets one is recorded with its
+arguments; what meets none (a transposed weight, a concatenation of two) is computed as it stands and becomes a
+constant. A batch of a size that nothing else has tells the batch from every other number in the arguments. The values
+are there, and small, since torch imports a second's worth of modules before it computes shapes alone.
 """
 
 from __future__ import annotations
@@ -44,6 +44,13 @@ def _rms_norm(x: Tensor, shape: Any, weight: Any = None, eps: float | None = Non
     least = torch.finfo(x.dtype).eps if eps is None else eps
     normal = x * torch.rsqrt((x * x).mean(-1, keepdim=True) + least)
     return normal if weight is None else normal * weight
+
+
+def _softmax(x: Tensor, dim: int = -1, **options: Any) -> Tensor:
+    if dim not in (1, -1) or x.dim() != 2:
+        raise NotFollowed("softmax goes over other things than the features")
+    raised = torch.exp(x - x.mean(-1, keepdim=True))
+    return raised / raised.sum(-1, keepdim=True)
 
 
 def _einsum(equation: str, *operands: Tensor) -> Tensor:
@@ -121,12 +128,14 @@ class Symbol(Tensor):
 
     @staticmethod
     def __new__(cls, held: Tensor, tracer: _Tracer, value: Value) -> Symbol:
+        """A tensor's values with the place that they have in the program."""
         made: Symbol = torch.Tensor._make_subclass(cls, held)
         made.tracer, made.value = tracer, value
         return made
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Records a call."""
         kwargs = kwargs or {}
         tracer = _tracer_of(args, kwargs)
         with torch._C.DisableTorchFunctionSubclass():
@@ -162,6 +171,9 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     torch.layer_norm: _layer_norm,
     torch.nn.functional.rms_norm: _rms_norm,
     torch.einsum: _einsum,
+    torch.softmax: _softmax,
+    torch.Tensor.softmax: _softmax,
+    torch.nn.functional.softmax: _softmax,
 }
 
 
@@ -245,7 +257,7 @@ def trace(model: Recurrence, u: Mapping[str, Tensor]) -> Traced:
     tracer = _Tracer()
 
     def symbols(kind: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        made = {}
+        made: dict[str, Tensor] = {}
         for name, value in values.items():
             made[name] = tracer.input(kind, name, value.new_full((TRACED_BATCH, *value.shape[1:]), 0.125))
         return made
