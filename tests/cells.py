@@ -1,4 +1,4 @@
-"""Cells of a user's, written in many styles; ``CELLS`` are followed, ``REPLAYED`` are not, and are right all the same."""
+"""Cells of a user's, written in many styles; ``CELLS`` are followed, ``REPLAYED`` are not, and right all the same."""
 
 from collections.abc import Callable
 from typing import Any

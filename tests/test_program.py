@@ -23,7 +23,7 @@ def made(cell, dtype=torch.float64):
     return as_model(cell(INPUT, HIDDEN).to(dtype), input_size=INPUT, hidden_size=HIDDEN)
 
 
-def white(length=max(LENGTHS), dtype=torch.float64):
+def white(length=20, dtype=torch.float64):
     return gradscope.make_inputs("white", batch=BATCH, length=length, input_size=INPUT, dtype=dtype)
 
 
@@ -78,9 +78,26 @@ def test_float32_is_as_exact_as_replayed(name):
     exact = norms(made(CELLS[name]), x.double(), [200], "replay", "last").log10_norm["x"]
 
     def error(executor):
-        return float((norms(model, x, [200], executor, "last").log10_norm["x"] - exact)[exact.isfinite()].abs().median())
+        return float(
+            (norms(model, x, [200], executor, "last").log10_norm["x"] - exact)[exact.isfinite()].abs().median()
+        )
 
     assert error("torch") <= 2 * error("replay") + 1e-6  # decades: some units in the last place
+
+
+@pytest.mark.parametrize("name", [*REPLAYED, "Joined", "LayerNorm"])
+def test_gradients_of_weights_are_those_of_autograd(name):
+    model, x = made((REPLAYED | CELLS)[name]), white()
+
+    def loss(y):
+        return y[:, -1].square().sum(-1)
+
+    found = gradscope.gradient_norms(model, x, loss=loss).log10_weight_gradient_norm
+    parameters = dict(model.named_parameters())
+    for sample in range(BATCH):
+        grads = torch.autograd.grad(loss(model(x[sample : sample + 1])).sum(), list(parameters.values()))
+        for parameter, grad in zip(parameters, grads, strict=True):
+            assert float(found[parameter][0, sample]) == pytest.approx(float(grad.norm().log10()), abs=1e-10)
 
 
 class Counting(nn.RNNCell):
