@@ -9,7 +9,10 @@ from torch import nn
 import gradscope
 from gradscope.commands.main import run
 from gradscope.dynamics.linearize import linearize_model
-from gradscope.dynamics.program.program import consecutive
+from gradscope.dynamics.program.adjoint import differentiated
+from gradscope.dynamics.program.follow import traced_program
+from gradscope.dynamics.program.program import Region, consecutive, evaluate
+from gradscope.dynamics.program.slopes import has_rules, slopes
 from gradscope.errors import Unmeasurable, UsageError
 from gradscope.own.as_model import as_model
 from tests.cells import CELLS, REPLAYED
@@ -188,6 +191,19 @@ def test_the_executor_is_one_of_two(monkeypatch):
     monkeypatch.setenv("GRADSCOPE_EXECUTOR", "fortran")
     with pytest.raises(UsageError, match="GRADSCOPE_EXECUTOR should be torch or replay, but it is fortran"):
         gradscope.gradient_norms(made(nn.GRUCell), white())
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_rules_of_differentiation_equal_autograd(name):
+    model, x = made(CELLS[name]), white().transpose(0, 1)
+    program = traced_program(model, x)
+    s = {block.name: torch.randn(5, *block.shape, dtype=torch.float64) for block in model.state_spec}
+    known = evaluate(program, s, {"x": x[:5, 0]}, torch.arange(1, 6))
+    for region in (step for step in program.steps if isinstance(step, Region) and has_rules(program, step)):
+        mine, theirs = slopes(program, region, dict(known), 5), differentiated(program, region, dict(known), 5)
+        assert mine.keys() >= theirs.keys()
+        for leaf, slope in mine.items():
+            assert torch.allclose(slope, theirs.get(leaf, torch.zeros_like(slope)), rtol=1e-12, atol=1e-14)
 
 
 def test_runs_of_positions():

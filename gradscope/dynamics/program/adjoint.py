@@ -32,6 +32,7 @@ from gradscope.dynamics.program.program import (
     prepared_rows,
     run,
 )
+from gradscope.dynamics.program.slopes import has_rules, slopes
 from gradscope.dynamics.program.trace import NotFollowed, Value
 from gradscope.dynamics.pullbacks import over_lengths
 from gradscope.dynamics.segments import SegmentStates
@@ -57,7 +58,8 @@ def derivatives(program: Program, here: SegmentStates) -> list[RegionDerivatives
     found = []
     for number, step in program.schedule:
         if isinstance(step, Region):
-            grads = _differentiated(program, step, known, len(times))
+            way = slopes if has_rules(program, step) else differentiated
+            grads = way(program, step, known, len(times))
             found.append(RegionDerivatives(step, {n: g.unflatten(0, (steps, batch)) for n, g in grads.items()}))
         else:
             with torch.no_grad():
@@ -65,7 +67,7 @@ def derivatives(program: Program, here: SegmentStates) -> list[RegionDerivatives
     return found
 
 
-def _differentiated(program: Program, region: Region, known: Environment, rows: int) -> Environment:
+def differentiated(program: Program, region: Region, known: Environment, rows: int) -> Environment:
     """∂ result / ∂ leaf, a diagonal over the features of the result, whose value is put beside the others."""
     width = program.width(region.result)
     with torch.enable_grad():

@@ -357,9 +357,7 @@ def run(instruction: Instruction, number: int, found: Environment, rows: int, *,
 
     def told(given: Any) -> Any:
         if isinstance(given, Value):
-            value = found[given]
-            # a number that stands for a step is a column beside values with features
-            return value.reshape(-1, *[1] * (rank - 1)) if value.dim() == 1 and rank > 1 else value
+            return beside(found[given], rank)
         if type(given) is int and given == TRACED_BATCH:
             return rows
         return given
@@ -373,6 +371,11 @@ def run(instruction: Instruction, number: int, found: Environment, rows: int, *,
         return
     for item, part in enumerate(result):
         found[Value(number, item)] = part
+
+
+def beside(value: Tensor, rank: int) -> Tensor:
+    """A value as it stands beside others of a rank: a number for each step is a column beside features."""
+    return value.reshape(-1, *[1] * (rank - 1)) if value.dim() == 1 and rank > 1 else value
 
 
 def new_state(program: Program, found: Environment) -> State:
