@@ -201,14 +201,14 @@ class ForwardLoop:
         into = None if instruction.kwargs else INTO.get(name)
         if into is not None and all(isinstance(a, Value | Tensor | int | float) for a in instruction.args):
             columns = [values[a] if isinstance(a, Value) else Everywhere([a]) for a in instruction.args]
-            return _calling(into), _rows(steps, *columns, out)
+            return _calling(into, len(columns)), _rows(steps, *columns, out)
         if name in ("__rsub__", "rsub") and not instruction.kwargs and not isinstance(instruction.args[1], Value):
             like = out[0]
             first = torch.as_tensor(instruction.args[1], dtype=like.dtype, device=like.device)
-            return _calling(torch.sub), _rows(steps, Everywhere([first]), values[instruction.args[0]], out)
+            return _calling(torch.sub, 2), _rows(steps, Everywhere([first]), values[instruction.args[0]], out)
         if name == "relu" and len(instruction.args) == 1:
             zero = torch.zeros((), dtype=out[0].dtype, device=out[0].device)
-            return _calling(torch.maximum), _rows(steps, values[instruction.args[0]], Everywhere([zero]), out)
+            return _calling(torch.maximum, 2), _rows(steps, values[instruction.args[0]], Everywhere([zero]), out)
         flat, shape = tree_flatten((instruction.args, instruction.kwargs))
         columns = [values[a] if isinstance(a, Value) else Everywhere([_sized(a, batch)]) for a in flat]
 
@@ -238,11 +238,20 @@ def _rows(steps: int, *columns: Sequence[Any]) -> list[tuple[Any, ...]]:
     return list(zip(*full, strict=True))
 
 
-def _calling(function: Callable[..., Any]) -> Callable[..., Any]:
+def _calling(function: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """A function that writes into its last operand, for one or two arguments without a detour."""
+
+    def one(first: Tensor, out: Tensor) -> None:
+        function(first, out=out)
+
+    def two(first: Any, second: Any, out: Tensor) -> None:
+        function(first, second, out=out)
+
     def call(*operands: Any) -> None:
         function(*operands[:-1], out=operands[-1])
 
-    return call
+    by_count: dict[int, Callable[..., Any]] = {1: one, 2: two}
+    return by_count.get(count, call)
 
 
 def _addmm(added: Tensor, argument: Tensor, matrix: Tensor, out: Tensor) -> None:
