@@ -13,7 +13,9 @@ it); branches stand side by side. Each recurrence is a diagonal block of J with 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -30,14 +32,17 @@ from gradscope.dynamics.chain import ChainAdjoint
 from gradscope.dynamics.cotangents import Cotangents, Pulled, Wants
 from gradscope.dynamics.diagonal import DiagonalAdjoint
 from gradscope.dynamics.joint_jacobians import JointJacobians, recurrences_of
+from gradscope.dynamics.program.adjoint import ProgramAdjoint
+from gradscope.dynamics.program.follow import followed_trajectory
 from gradscope.dynamics.replay import ReplayedAdjoint
 from gradscope.dynamics.segments import Segment, reversed_segments
 from gradscope.dynamics.state_jacobians import StateJacobians, state_jacobians
 from gradscope.dynamics.tangent import tangents
 from gradscope.dynamics.trajectory import Trajectory
-from gradscope.errors import NoRecurrentState
+from gradscope.errors import NoRecurrentState, UsageError
 from gradscope.numerics.scaled import Scaled, add
 
+EXECUTORS = ("torch", "replay")
 SEGMENT_NUMBERS = 1 << 17  # numbers of state in one segment of the reverse pass
 SEGMENT_STEPS = (32, 1024)  # its smallest and largest number of steps
 
@@ -111,14 +116,21 @@ class RecurrenceLinearization:
 
     def __init__(self, model: Recurrence, x: Tensor, *, accelerated: bool = True) -> None:
         self.model = model
-        self.trajectory = Trajectory(model, x)
+        self._kind: Callable[[Trajectory, Wants], RecurrenceAdjoint] = ReplayedAdjoint
+        if not accelerated:
+            self.trajectory = Trajectory(model, x)
+        elif isinstance(model, ChainRecurrence):
+            self.trajectory, self._kind = Trajectory(model, x), ChainAdjoint
+            self.trajectory.executor = "chain of stages"
+        elif isinstance(model, DiagonalRecurrence):
+            self.trajectory, self._kind = Trajectory(model, x), DiagonalAdjoint
+            self.trajectory.executor = "diagonal"
+        else:
+            self.trajectory, program = followed_trajectory(model, x)
+            if program is not None:
+                self._kind = partial(ProgramAdjoint, program)
         self.outputs = self.trajectory.outputs
         self.jacobians = state_jacobians(self.trajectory, accelerated=accelerated)
-        self._kind: type[RecurrenceAdjoint] = ReplayedAdjoint
-        if accelerated and isinstance(model, ChainRecurrence):
-            self._kind = ChainAdjoint
-        elif accelerated and isinstance(model, DiagonalRecurrence):
-            self._kind = DiagonalAdjoint
 
     @property
     def length(self) -> int:
@@ -306,7 +318,20 @@ def linearize_time_major(model: Model, x: Tensor, *, accelerated: bool = True) -
 def linearize_model(model: Model, x: Tensor, *, accelerated: bool = True) -> Linearization:
     """:func:`gradscope.linearize` for a model and inputs ``(batch, length, input_size)`` that are known to fit it."""
     with torch.no_grad():
-        return linearize_time_major(model, x.transpose(0, 1).contiguous(), accelerated=accelerated)
+        x = x.transpose(0, 1).contiguous()
+        return linearize_time_major(model, x, accelerated=accelerated and chosen_executor() != "replay")
+
+
+def chosen_executor() -> str:
+    """``torch``, the default, or ``replay``, by the environment variable GRADSCOPE_EXECUTOR.
+
+    Raises:
+        UsageError: Another word.
+    """
+    chosen = os.environ.get("GRADSCOPE_EXECUTOR") or EXECUTORS[0]
+    if chosen not in EXECUTORS:
+        raise UsageError(f"GRADSCOPE_EXECUTOR should be {' or '.join(EXECUTORS)}, but it is {chosen}.")
+    return chosen
 
 
 def segment_steps(linearization: Linearization) -> int:

@@ -12,7 +12,8 @@ from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.adjoint import RecurrenceAdjoint
 from gradscope.dynamics.cotangents import LocalSteps
-from gradscope.dynamics.parameter_gradients import Values, parameters_used, recurrent_norms, step_gradients
+from gradscope.dynamics.looped_gradients import gradients_of_steps, norms_of_shares
+from gradscope.dynamics.parameter_gradients import Values, parameters_used
 from gradscope.dynamics.pullbacks import over_lengths
 from gradscope.dynamics.segments import SegmentStates
 from gradscope.numerics.scaled import expand_like
@@ -90,11 +91,11 @@ class ReplayedSteps(LocalSteps):
         if not self._in_step:
             return {}
         delta = {name: value * expand_like(alignment, value) for name, value in self.delta.items()}
-        return step_gradients(self._here, self._model, self._in_step, delta)
+        return gradients_of_steps(self._here, self._model, self._in_step, delta)
 
     def recurrent_norm(self) -> Tensor:
         """By one vector-Jacobian product a step and sample."""
-        return recurrent_norms(self._here, self._model, self._model.recurrent_parameters, self.delta)
+        return norms_of_shares(self._here, self._model, self._model.recurrent_parameters, self.delta)
 
 
 class ReplayedAdjoint(RecurrenceAdjoint):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,8 @@ KEPT_BYTES = 192 * 2**20  # up to here all states are kept
 CHECKPOINT_STEPS = 64  # beyond it, one state in so many
 BLOCK_STEPS = 128  # steps of one call of the forward pass: what it needs on the way stays in the cache
 
+Run = Callable[[Tensor, Prepared, State, int], State]  # as gradscope.Recurrence.run
+
 
 class Trajectory:
     """States ``s_0 … s_T`` and outputs of one recurrence, without gradients.
@@ -20,13 +24,19 @@ class Trajectory:
     Args:
         model: The recurrence.
         x: Inputs, time first, ``(length, batch, input_size)``.
+        run: Runs consecutive steps; the model's own by default.
 
     Attributes:
         outputs: ``(length, batch, output_size)``.
+        executor: How the recurrence is run and differentiated, in words.
+        why_replayed: What stopped a faster way than autograd's replay; empty where nothing did.
     """
 
-    def __init__(self, model: Recurrence, x: Tensor) -> None:
-        self.model, self.x = model, x
+    executor = "autograd replay"
+    why_replayed = ""
+
+    def __init__(self, model: Recurrence, x: Tensor, run: Run | None = None) -> None:
+        self.model, self.x, self._run_steps = model, x, run or model.run
         self.length, self.batch = x.shape[:2]
         initial = model.initial_state(self.batch)
         self._stride = 1 if self._fits(initial) else CHECKPOINT_STEPS
@@ -53,7 +63,7 @@ class Trajectory:
         return self.x.new_empty(0) if self._reads_state else self.model.readout(states, u)
 
     def _run(self, before: State, u: Prepared, start: int, stop: int) -> State:
-        return self.model.run(self.x[start:stop], u, before, start)
+        return self._run_steps(self.x[start:stop], u, before, start)
 
     @torch.no_grad()
     def prepared(self, start: int, stop: int) -> Prepared:

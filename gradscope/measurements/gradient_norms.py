@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from gradscope.contract.model import Model
 from gradscope.contract.probe import PROBE_STEPS, check_answers
 from gradscope.contract.sequence import SequenceModel
 from gradscope.dynamics.cotangents import Pulled, Wants
-from gradscope.dynamics.linearize import adjoint_segments, linearize_model
+from gradscope.dynamics.linearize import Linearization, adjoint_segments, linearize_model
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import UnknownName, UsageError
 from gradscope.measurements.conditions import as_model_input, check_shape, measurement, whole_numbers
@@ -113,7 +114,15 @@ def _recurrent_gradients(
     for segment, pulled, walk in adjoint_segments(linearization, lengths, cotangents, wants):
         recorder.add(segment, pulled)
         weights = walk.weight_gradients()
-    return recorder.finish(weights)
+    return replace(recorder.finish(weights), notes=_about_replay(model, linearization))
+
+
+def _about_replay(model: Model, linearization: Linearization) -> tuple[str, ...]:
+    """What stopped a user's step from being followed: replaying it is right, and slower."""
+    reasons = dict.fromkeys(trajectory.why_replayed for trajectory in linearization.recurrences)
+    if model.built_as:
+        return ()
+    return tuple(f"{model.called} is replayed by autograd, which is slower: {reason}." for reason in reasons if reason)
 
 
 class _Walk:

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from gradscope import __version__
+from gradscope import __version__, numerics
 from gradscope.contract.model import Model
+from gradscope.dynamics.linearize import chosen_executor
 from gradscope.running.definitions import InputDefinition, ModelDefinition
 
 SUMMARY = "summary"  # the table with one row for each measured thing
@@ -78,8 +79,9 @@ class Cell(ABC):
 
     @property
     def key(self) -> str:
-        """Hash of the definition, of the content of the user's files and of gradscope's version."""
-        definition = json.dumps([__version__, self.command, type(self).__name__, asdict(self)], sort_keys=True)
+        """Hash of the definition, of the content of the user's files, of the versions and of the executor."""
+        how = [__version__, numerics.VERSION, chosen_executor()]
+        definition = json.dumps([*how, self.command, type(self).__name__, asdict(self)], sort_keys=True)
         return hashlib.sha256(definition.encode()).hexdigest()[:20]
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,8 @@ from gradscope.errors import UnknownName
 from gradscope.inputs.catalogue import INPUTS
 from gradscope.running.console import print_wide
 
+EXPLAINED_INPUT, EXPLAINED_HIDDEN, EXPLAINED_STEPS = 4, 8, 16  # sizes at which a class of one's own is looked at
+
 
 def register_list(app: typer.Typer) -> None:
     """Adds ``gradscope list``."""
@@ -22,7 +25,10 @@ def register_list(app: typer.Typer) -> None:
 
 def register_explain(app: typer.Typer) -> None:
     """Adds ``gradscope explain``."""
-    app.command("explain", epilog="Examples: gradscope explain lstm · gradscope explain ar1")(explain)
+    app.command(
+        "explain",
+        epilog="Examples: gradscope explain lstm · gradscope explain ar1 · gradscope explain my_cell.py:MyCell",
+    )(explain)
 
 
 def list_everything() -> None:
@@ -43,8 +49,19 @@ def list_everything() -> None:
     print_wide(table, inputs)
 
 
-def explain(name: Annotated[str, typer.Argument(help="An architecture or an input of gradscope list.")]) -> None:
-    """Explain one architecture or input: equation, paper, options, what its gradient goes through."""
+def explain(
+    name: Annotated[
+        str, typer.Argument(help="An architecture or an input of gradscope list, or path/to/file.py:ClassName.")
+    ],
+) -> None:
+    """Explain one architecture or input: equation, paper, options, what its gradient goes through.
+
+    Of a class of your own, path/to/file.py:ClassName, how it is run and differentiated, and what stands in the way of a
+    faster way.
+    """
+    if ":" in name:
+        _explain_own(name)
+        return
     if name not in ARCHITECTURES and name not in INPUTS:
         raise UnknownName("architecture or input", name, [*ARCHITECTURES, *INPUTS])
     if name in INPUTS:
@@ -61,6 +78,29 @@ def explain(name: Annotated[str, typer.Argument(help="An architecture or an inpu
     typer.echo(f"  paper           {spec.paper}")
     _echo_options(spec.options)
     typer.echo(f"  try             gradscope compare --arch {name} --lengths 10..1000")
+
+
+def _explain_own(reference: str) -> None:
+    from gradscope.dynamics.linearize import linearize_model
+    from gradscope.inputs.make import make_inputs
+    from gradscope.running.architecture_choice import parse_architectures
+    from gradscope.running.definitions import ModelDefinition
+
+    (choice,) = parse_architectures(reference, Path())
+    model = ModelDefinition(choice, EXPLAINED_INPUT, EXPLAINED_HIDDEN, 1).build(0)
+    typer.echo(f"{choice.label}")
+    typer.echo(f"  state           {model.state_size} real numbers a sample at hidden size {EXPLAINED_HIDDEN}")
+    typer.echo(f"  parameters      {model.parameters_counted:,}")
+    if not model.state_size:
+        typer.echo("  how it is run   as a whole, by its own forward and backward pass: it has no recurrent state")
+        return
+    import torch
+
+    x = make_inputs("white", batch=2, length=EXPLAINED_STEPS, input_size=EXPLAINED_INPUT, dtype=torch.float64)
+    for trajectory in linearize_model(model, x).recurrences:
+        typer.echo(f"  how it is run   {trajectory.executor}")
+        if trajectory.why_replayed:
+            typer.echo(f"  why             {trajectory.why_replayed}")
 
 
 def _echo_options(options: tuple[Option, ...]) -> None:

@@ -1,0 +1,83 @@
+"""Gradients of the parameters in a step by plain autograd, one sample and length at a time.
+
+What torch cannot vectorise (Python that branches on values, updates in place, a function with a derivative of its own)
+is differentiated so: right, and slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from gradscope.contract.recurrence import Recurrence
+from gradscope.dynamics.parameter_gradients import Values, recurrent_norms, step_gradients, with_parameters
+from gradscope.dynamics.segments import SegmentStates
+
+_Found = TypeVar("_Found")
+
+
+def gradients_of_steps(here: SegmentStates, model: Recurrence, parameters: Values, delta: Values) -> Values:
+    """:func:`~gradscope.dynamics.parameter_gradients.step_gradients`, for any code."""
+
+    def looped() -> Values:
+        rows = next(iter(delta.values())).shape[1:3]
+        sums = {name: value.new_zeros((*rows, *value.shape)) for name, value in parameters.items()}
+        for _, active, sample, grads in _each(here, model, parameters, delta, through_prepare=False):
+            for name, grad in grads.items():
+                sums[name][active, sample] += grad
+        return sums
+
+    return _vectorised_or(lambda: step_gradients(here, model, parameters, delta), looped)
+
+
+def norms_of_shares(here: SegmentStates, model: Recurrence, names: tuple[str, ...], delta: Values) -> Tensor:
+    """:func:`~gradscope.dynamics.parameter_gradients.recurrent_norms`, for any code."""
+
+    def looped() -> Tensor:
+        parameters = {name: model.get_parameter(name).detach() for name in names}
+        like = next(iter(delta.values()))
+        found = like.new_zeros(like.shape[:3])
+        for step, active, sample, grads in _each(here, model, parameters, delta, through_prepare=True):
+            squares = [torch.linalg.vector_norm(grad).square() for grad in grads.values()]
+            found[step, active, sample] = torch.stack(squares).sum().sqrt() if squares else 0.0
+        return found
+
+    return _vectorised_or(lambda: recurrent_norms(here, model, names, delta), looped)
+
+
+def _vectorised_or(vectorised: Callable[[], _Found], looped: Callable[[], _Found]) -> _Found:
+    try:
+        return vectorised()
+    except (RuntimeError, NotImplementedError):  # torch.func refuses with one of them what it cannot batch
+        return looped()
+
+
+def _each(
+    here: SegmentStates, model: Recurrence, parameters: Values, delta: Values, *, through_prepare: bool
+) -> Iterator[tuple[int, int, int, Values]]:
+    """Step, length and sample with the gradients of what that sample's δ reaches through that step."""
+    step, prepare = with_parameters(model, "step"), with_parameters(model, "prepare")
+    reach = len(here.x) - here.segment.steps
+    for index in range(here.segment.steps):
+        with torch.enable_grad():
+            leaves = {name: value.detach().clone().requires_grad_() for name, value in parameters.items()}
+            s = {name: value[index].clone() for name, value in here.before.items()}
+            u = {name: value[index] for name, value in here.u.items()}
+            if through_prepare:
+                window = here.x[index : index + reach + 1].transpose(0, 1)
+                u = {name: value[:, -1] for name, value in prepare(leaves, window).items()}
+            after = step(leaves, s, u, here.times[index])
+            reached = {name: after[name] for name in delta if after[name].requires_grad}
+            for active in range(next(iter(delta.values())).shape[1]):
+                for sample in range(here.x.shape[1]):
+                    parts = [
+                        (value[sample] * delta[name][index, active, sample]).sum() for name, value in reached.items()
+                    ]
+                    if not parts:
+                        continue
+                    total = torch.stack(parts).sum()
+                    grads = torch.autograd.grad(total, list(leaves.values()), retain_graph=True, allow_unused=True)
+                    yield index, active, sample, {n: g for n, g in zip(leaves, grads, strict=True) if g is not None}

@@ -1,0 +1,1 @@
+"""The step as a program: traced once on symbols, executed for all steps."""

@@ -1,0 +1,116 @@
+"""Follows the step of a recurrence along a trajectory: traced, sorted, and checked against the step itself.
+
+A trace cannot see what Python does beside torch: a counter, a draw of numpy's, an attribute that changes. So the
+program is compared with the real step, called twice, at some steps of the trajectory, and its adjoint with autograd
+through the step at one; where they differ there is no program.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradscope.contract.probe import unchanged
+from gradscope.contract.recurrence import Recurrence, prepare_time_major
+from gradscope.dynamics.cotangents import Wants
+from gradscope.dynamics.program.adjoint import ProgramAdjoint
+from gradscope.dynamics.program.forward import ForwardLoop
+from gradscope.dynamics.program.program import Program
+from gradscope.dynamics.program.trace import NotFollowed, trace
+from gradscope.dynamics.segments import Segment
+from gradscope.dynamics.trajectory import Trajectory
+
+CHECKED_STEPS = 8
+# Relative to the largest number of a state: a program adds in another order than the step at most.
+CLOSE = {torch.float32: 1e-5, torch.float64: 1e-12}
+ADJOINT_CLOSE = {torch.float32: 1e-4, torch.float64: 1e-9}
+
+
+def traced_program(model: Recurrence, x: Tensor) -> Program:
+    """The program of a recurrence's step, not checked yet.
+
+    Args:
+        model: The recurrence.
+        x: Inputs, time first.
+
+    Raises:
+        NotFollowed: There is none.
+    """
+    if any(block.is_complex for block in model.state_spec):
+        raise NotFollowed("complex states are not followed")
+    if any(len(block.shape) != 1 for block in model.state_spec):
+        raise NotFollowed("states of several dimensions are not followed")
+    u = prepare_time_major(model, x[:1])
+    return Program(trace(model, {name: value[0] for name, value in u.items()}))
+
+
+def followed_trajectory(model: Recurrence, x: Tensor) -> tuple[Trajectory, Program | None]:
+    """A trajectory with the program that ran it; None where the step is not followed and ran itself.
+
+    Args:
+        model: The recurrence.
+        x: Inputs, time first.
+    """
+    try:
+        with torch.no_grad(), unchanged(model):
+            program = traced_program(model, x)
+            trajectory = Trajectory(model, x, ForwardLoop(program, x.shape[1]).run)
+            check(program, trajectory)
+    except NotFollowed as stopped:
+        plain = Trajectory(model, x)
+        plain.why_replayed = str(stopped)
+        return plain, None
+    trajectory.executor = f"program: {program.summary}"
+    return trajectory, program
+
+
+def check(program: Program, trajectory: Trajectory) -> None:
+    """Raises :class:`NotFollowed` where program and step differ along a trajectory."""
+    model = trajectory.model
+    last = trajectory.length - 1
+    _check_adjoint(program, trajectory, last)
+    for index in sorted({round(step) for step in np.linspace(0, last, CHECKED_STEPS)}):
+        s = {name: value[0] for name, value in trajectory.states(index, index + 1).items()}
+        u = {name: value[0] for name, value in trajectory.prepared(index, index + 1).items()}
+        t = torch.tensor(index + 1, device=trajectory.x.device)
+        kept = {name: value.clone() for name, value in s.items()}
+        once, again = model.step(dict(s), u, t), model.step(dict(s), u, t)
+        if any(not torch.equal(s[name], kept[name]) for name in s):
+            raise NotFollowed("the step changes the state that it is given")
+        mine = {name: value[1] for name, value in trajectory.states(index, index + 1).items()}
+        for name, value in once.items():
+            if not torch.equal(value, again[name]) and not bool(value.isnan().any()):
+                raise NotFollowed("two calls of the step with the same arguments differ")
+            scale = float(value.abs().max()) if value.numel() else 0.0
+            close = CLOSE[value.dtype] * max(scale, 1e-30)
+            if not torch.allclose(mine[name], value, rtol=0, atol=close, equal_nan=True):
+                raise NotFollowed(f"the traced step and the step itself differ in {name} at step {index + 1}")
+
+
+def _check_adjoint(program: Program, trajectory: Trajectory, index: int) -> None:
+    """One step back with random cotangents, against autograd through the step: it sees ``no_grad`` and its like."""
+    model, segment = trajectory.model, Segment(index, index + 1, 1)
+    here = trajectory.segment(segment)
+    random = torch.Generator().manual_seed(0)
+    cotangents = {
+        name: torch.randn(value[0].shape, dtype=value.dtype, generator=random).to(value.device)
+        for name, value in here.before.items()
+    }
+    with torch.enable_grad():
+        s = {name: value[0].detach().clone().requires_grad_() for name, value in here.before.items()}
+        after = model.step(dict(s), {name: value[0] for name, value in here.u.items()}, here.times[0])
+        total = sum((after[name] * cotangents[name]).sum() for name in s if after[name].requires_grad)
+        grads: tuple[Tensor | None, ...] = (None,) * len(s)
+        if isinstance(total, Tensor):
+            grads = torch.autograd.grad(total, list(s.values()), allow_unused=True)
+    steps = ProgramAdjoint(program, trajectory, Wants(frozenset(), state=True)).local_steps(here)
+    mine = steps.pull(0, 1, {name: value.unsqueeze(0) for name, value in cotangents.items()}, None)
+    for (name, value), grad in zip(mine.items(), grads, strict=True):
+        theirs = torch.zeros_like(value[0]) if grad is None else grad
+        scale = float(theirs.abs().max()) if theirs.numel() else 0.0
+        close = ADJOINT_CLOSE[value.dtype] * max(scale, 1e-30)
+        if not torch.allclose(value[0], theirs, rtol=0, atol=close, equal_nan=True):
+            raise NotFollowed(
+                f"something in the step has another derivative than it seems: the gradient of {name} differs"
+            )

@@ -1,0 +1,279 @@
+"""Runs ``step`` once on symbols and writes down what it does.
+
+A symbol is a tensor whose values nobody may read. Every function of torch that meets one is recorded with its
+arguments; what meets none (a transposed weight, a concatenation of two) is computed as it stands and becomes a
+constant. A batch of a size that nothing else has tells the batch from every other number in the arguments. The values
+are there, and small, since torch imports a second's worth of modules before it computes shapes alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from gradscope.contract.recurrence import Recurrence
+from gradscope.dynamics.decomposed_cells import plain_cell
+
+TRACED_BATCH = 1009  # a prime that no width, head or option is likely to be
+
+# What a step may read of a symbol without anything being computed.
+_ATTRIBUTES = {"shape", "dtype", "device", "ndim", "layout", "requires_grad", "is_sparse", "is_meta", "is_cuda"}
+_QUESTIONS = {
+    "size", "dim", "numel", "ndimension", "is_floating_point", "is_complex", "is_contiguous", "nelement", "__len__",
+    "stride", "element_size", "get_device", "is_tensor",
+}  # fmt: skip
+
+
+def _layer_norm(x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    if len(shape) != 1:
+        raise NotFollowed("layer_norm goes over more than the features")
+    centred = x - x.mean(-1, keepdim=True)
+    normal = centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + eps)
+    normal = normal if weight is None else normal * weight
+    return normal if bias is None else normal + bias
+
+
+def _rms_norm(x: Tensor, shape: Any, weight: Any = None, eps: float | None = None) -> Tensor:
+    if len(shape) != 1:
+        raise NotFollowed("rms_norm goes over more than the features")
+    least = torch.finfo(x.dtype).eps if eps is None else eps
+    normal = x * torch.rsqrt((x * x).mean(-1, keepdim=True) + least)
+    return normal if weight is None else normal * weight
+
+
+def _softmax(x: Tensor, dim: int = -1, **options: Any) -> Tensor:
+    if dim not in (1, -1) or x.dim() != 2:
+        raise NotFollowed("softmax goes over other things than the features")
+    raised = torch.exp(x - x.mean(-1, keepdim=True))
+    return raised / raised.sum(-1, keepdim=True)
+
+
+def _einsum(equation: str, *operands: Tensor) -> Tensor:
+    inputs, _, result = equation.replace(" ", "").partition("->")
+    names = inputs.split(",")
+    if len(operands) == 2 and len(names) == 2 and isinstance(operands[1], Symbol) and len(names[1]) == 2:
+        names, operands = [names[1], names[0]], (operands[1], operands[0])
+    (state, matrix), (x, weight) = names, operands
+    if not (len(state) == len(matrix) == len(result) == 2 and state[1] in matrix and result[0] == state[0]):
+        raise NotFollowed(f"einsum '{equation}' is no product of a state with a matrix")
+    return x @ (weight if matrix[0] == state[1] else weight.T)
+
+
+class NotFollowed(Exception):
+    """A step that no program can be made of; its text says what stopped it."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the program, by the number of the instruction that computes it.
+
+    Attributes:
+        number: Of the instruction.
+        item: Which of several results; None of a single one.
+    """
+
+    number: int
+    item: int | None = None
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One call of a function of torch.
+
+    Attributes:
+        name: Of the function, as torch calls it: ``torch.sigmoid``.
+        function: The function.
+        args: Its arguments, with :class:`Value` in the place of symbols.
+        kwargs: Those by name.
+        shapes: Of the result, or of each of several, with the traced batch.
+        dtypes: Of the same.
+        is_many: Whether it gives several.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[torch.dtype, ...]
+    is_many: bool
+
+
+@dataclass
+class Traced:
+    """What a step does.
+
+    Attributes:
+        inputs: ``("s", block)``, ``("u", name)`` or ``("t", "")`` to the value that stands for it.
+        instructions: In the order of computation; those of the inputs are None.
+        outputs: Block to the value that is its new state.
+    """
+
+    inputs: dict[tuple[str, str], Value] = field(default_factory=dict)
+    instructions: list[Instruction | None] = field(default_factory=list)
+    input_shapes: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    outputs: dict[str, Value] = field(default_factory=dict)
+
+
+class Symbol(Tensor):
+    """A tensor that remembers which value of the program it is."""
+
+    tracer: _Tracer
+    value: Value
+
+    @staticmethod
+    def __new__(cls, held: Tensor, tracer: _Tracer, value: Value) -> Symbol:
+        """A tensor's values with the place that they have in the program."""
+        made: Symbol = torch.Tensor._make_subclass(cls, held)
+        made.tracer, made.value = tracer, value
+        return made
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Records a call."""
+        kwargs = kwargs or {}
+        tracer = _tracer_of(args, kwargs)
+        with torch._C.DisableTorchFunctionSubclass():
+            return tracer.call(func, args, kwargs)
+
+
+def _tracer_of(args: Any, kwargs: Any) -> _Tracer:
+    found: list[_Tracer] = []
+
+    def look(value: Any) -> Any:
+        if isinstance(value, Symbol):
+            found.append(value.tracer)
+        return value
+
+    tree_map(look, (args, kwargs))
+    return found[0]
+
+
+def _held(given: Any) -> Any:
+    return given.as_subclass(Tensor) if isinstance(given, Symbol) else given
+
+
+def shown_name(function: Any) -> str:
+    """A function of torch by name: ``torch.Tensor.add``, ``torch.sigmoid``."""
+    owner = getattr(function, "__objclass__", None)
+    where = "torch.Tensor" if owner is not None else getattr(function, "__module__", None) or "torch"
+    return f"{where}.{getattr(function, '__name__', str(function))}"
+
+
+# Functions that are followed through what they are made of.
+COMPOSED: dict[Any, Callable[..., Any]] = {
+    torch.nn.functional.layer_norm: _layer_norm,
+    torch.layer_norm: _layer_norm,
+    torch.nn.functional.rms_norm: _rms_norm,
+    torch.einsum: _einsum,
+    torch.softmax: _softmax,
+    torch.Tensor.softmax: _softmax,
+    torch.nn.functional.softmax: _softmax,
+}
+
+
+class _Tracer:
+    def __init__(self) -> None:
+        self.traced = Traced()
+
+    def input(self, kind: str, name: str, held: Tensor) -> Symbol:
+        value = Value(len(self.traced.instructions))
+        self.traced.instructions.append(None)
+        self.traced.inputs[kind, name] = value
+        self.traced.input_shapes[value.number] = tuple(held.shape)
+        return Symbol(held, self, value)
+
+    def call(self, func: Any, args: Any, kwargs: Any) -> Any:
+        name = getattr(func, "__name__", "")
+        if name == "__get__":
+            return self._attribute(func, args)
+        if name in _QUESTIONS:
+            return func(*tree_map(_held, args), **tree_map(_held, kwargs))
+        plain = plain_cell(func) or COMPOSED.get(func)
+        if plain is not None:
+            with torch._C._EnableTorchFunction():
+                return plain(*args, **kwargs)
+        shown = shown_name(func)
+        if name.endswith("_") and not name.startswith("__"):
+            raise NotFollowed(f"{shown} changes a tensor in place")
+        if name in ("__setitem__", "__iadd__", "__imul__", "__isub__", "__itruediv__"):
+            raise NotFollowed(f"{shown} changes a tensor in place")
+        if name in ("detach", "numpy", "tolist", "backward", "register_hook", "data"):
+            raise NotFollowed(f"{shown} takes a tensor out of the gradient")
+        if name in ("__bool__", "__float__", "__int__", "item", "__index__", "nonzero"):
+            raise NotFollowed("Python reads a value of the state or the input, to branch on it say")
+        try:
+            result = func(*tree_map(_held, args), **tree_map(_held, kwargs))
+        except Exception as error:
+            raise NotFollowed(f"{shown} gave {type(error).__name__}") from error
+        return self._record(shown, func, args, kwargs, result)
+
+    def _attribute(self, func: Any, args: Any) -> Any:
+        name = func.__self__.__name__
+        if name in ("T", "mT", "real", "imag", "H"):
+            held = func(*tree_map(_held, args))
+            return self._record(f"torch.Tensor.{name}", lambda value: getattr(value, name), args, {}, held)
+        if name in _ATTRIBUTES:
+            return func(*tree_map(_held, args))
+        raise NotFollowed(f"torch.Tensor.{name} is read")
+
+    def _record(self, shown: str, func: Any, args: Any, kwargs: Any, result: Any) -> Any:
+        many = isinstance(result, tuple | list)
+        parts = list(result) if many else [result]
+        if not all(isinstance(part, Tensor) for part in parts):
+            raise NotFollowed(f"{shown} gives something that is no tensor")
+        number = len(self.traced.instructions)
+        shapes = tuple(tuple(part.shape) for part in parts)
+        told = (tree_map(self._value, args), tree_map(self._value, kwargs))
+        dtypes = tuple(part.dtype for part in parts)
+        self.traced.instructions.append(Instruction(shown, func, tuple(told[0]), dict(told[1]), shapes, dtypes, many))
+        symbols = [Symbol(part, self, Value(number, i if many else None)) for i, part in enumerate(parts)]
+        return tuple(symbols) if many else symbols[0]
+
+    @staticmethod
+    def _value(given: Any) -> Any:
+        if isinstance(given, Symbol):
+            return given.value
+        return given.detach() if isinstance(given, Tensor) else given
+
+
+def trace(model: Recurrence, u: Mapping[str, Tensor]) -> Traced:
+    """What one step of a recurrence does.
+
+    Args:
+        model: The recurrence.
+        u: What a step consumes, ``(batch, *)``; its shapes count.
+
+    Raises:
+        NotFollowed: The step branches on values, changes tensors in place, or calls what is not torch.
+    """
+    initial = model.initial_state(1)
+    like = next(iter(initial.values()))
+    tracer = _Tracer()
+
+    def symbols(kind: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        made: dict[str, Tensor] = {}
+        for name, value in values.items():
+            made[name] = tracer.input(kind, name, value.new_full((TRACED_BATCH, *value.shape[1:]), 0.125))
+        return made
+
+    s, prepared = symbols("s", initial), symbols("u", u)
+    t = tracer.input("t", "", torch.tensor(3, device=like.device))
+    try:
+        with torch.no_grad():
+            after = model.step(dict(s), prepared, t)
+    except NotFollowed:
+        raise
+    except Exception as error:  # a user's code may fail on symbols in any way
+        raise NotFollowed(f"{type(error).__name__}: {' '.join(str(error).split())[:120]}") from error
+    for block in model.state_spec:
+        new = after[block.name]
+        if not isinstance(new, Symbol):
+            raise NotFollowed(f"the new {block.name} does not depend on the state or the input")
+        tracer.traced.outputs[block.name] = new.value
+    return tracer.traced

@@ -1,0 +1,204 @@
+"""Cells of a user's, written in many styles; ``CELLS`` are followed, ``REPLAYED`` are not, and right all the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+CELLS: dict[str, type[nn.Module]] = {}
+REPLAYED: dict[str, type[nn.Module]] = {}
+
+
+def cell(table: dict[str, type[nn.Module]], name: str, *layers: str, **made: Callable[[int, int], Any]) -> Any:
+    """Registers a forward pass with the layers that it uses, ``"xh"`` a Linear from input to hidden size, …"""
+
+    def decorate(forward: Any) -> Any:
+        class Cell(nn.Module):
+            def __init__(self, input_size, hidden_size):
+                super().__init__()
+                self.input_size, self.hidden_size = input_size, hidden_size
+                sizes = {"x": input_size, "h": hidden_size, "v": input_size + hidden_size, "w": 4 * hidden_size}
+                for layer in layers:
+                    setattr(self, layer, nn.Linear(sizes[layer[0]], sizes[layer[1]]))
+                for key, make in made.items():
+                    setattr(self, key, make(input_size, hidden_size))
+
+        Cell.forward, Cell.__name__ = forward, name
+        table[name] = Cell
+        return forward
+
+    return decorate
+
+
+@cell(CELLS, "Joined", "vw")
+def joined(self, x, state):
+    h, c = state
+    i, f, g, o = self.vw(torch.cat((x, h), dim=1)).chunk(4, 1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+@cell(CELLS, "JoinedOtherWay", "vh")
+def joined_other_way(self, x, h):
+    return F.elu(self.vh(torch.cat([h, x], -1)))
+
+
+@cell(CELLS, "Separate", "xh_z", "hh_z", "xh_n", "hh_n")
+def separate(self, x, h):
+    z = torch.sigmoid(self.xh_z(x) + self.hh_z(h))
+    return z * h + (1 - z) * torch.tanh(self.xh_n(x) + self.hh_n(h * z))
+
+
+@cell(CELLS, "Einsum", "xh", u=lambda i, h: nn.Parameter(torch.randn(h, h) / h**0.5))
+def einsum(self, x, h):
+    return torch.tanh(torch.einsum("bi,oi->bo", h, self.u) + self.xh(x))
+
+
+@cell(CELLS, "Inner", inner=nn.LSTMCell)
+def inner(self, x, state):
+    h, c = self.inner(x, state)
+    return h, 0.9 * c
+
+
+@cell(CELLS, "InnerGRU", inner=nn.GRUCell)
+def inner_gru(self, x, h):
+    return 0.5 * (h + self.inner(x, h))
+
+
+@cell(CELLS, "LayerNorm", "xh", "hh", norm=lambda i, h: nn.LayerNorm(h))
+def layer_norm(self, x, h):
+    return torch.tanh(self.norm(self.hh(h) + self.xh(x)))
+
+
+@cell(CELLS, "RootMeanSquare", "xh", "hh")
+def root_mean_square(self, x, h):
+    a = self.hh(h) + self.xh(x)
+    return torch.tanh(a * torch.rsqrt(a.pow(2).mean(-1, keepdim=True) + 1e-5))
+
+
+@cell(CELLS, "Highway", "xh_a", "hh_a", "xh_t", "hh_t", "hh_b", "hh_s")
+def highway(self, x, h):
+    t = torch.sigmoid(self.xh_t(x) + self.hh_t(h))
+    h = torch.tanh(self.xh_a(x) + self.hh_a(h)) * t + h * (1 - t)
+    t = torch.sigmoid(self.hh_s(h))
+    return torch.tanh(self.hh_b(h)) * t + h * (1 - t)
+
+
+@cell(CELLS, "Softplus", "xh", "hh")
+def softplus(self, x, h):
+    return F.softplus(self.xh(x) + self.hh(h)) - 0.5 * h
+
+
+@cell(CELLS, "Gelu", "xh", "hh")
+def gelu(self, x, h):
+    return 0.5 * h + F.gelu(self.hh(h) + self.xh(x))
+
+
+@cell(CELLS, "LeakyRelu", "xh", "hh")
+def leaky_relu(self, x, h):
+    return F.leaky_relu(self.hh(h) + self.xh(x), 0.2)
+
+
+@cell(CELLS, "Halves", "xh", lower=lambda i, h: nn.Linear(h // 2, h - h // 2))
+def halves(self, x, h):
+    middle = h.shape[1] // 2
+    a, b, w = h[:, :middle], h[:, middle:], self.xh(x)
+    return torch.cat([0.7 * a + w[:, :middle], torch.tanh(self.lower(a) - b + w[:, middle:])], 1)
+
+
+@cell(CELLS, "Ring", "xh")
+def ring(self, x, h):
+    return 0.95 * torch.roll(h, 1, -1) + self.xh(x)
+
+
+@cell(CELLS, "TwoProducts", "xh", "hh_a", "hh_b")
+def two_products(self, x, h):
+    return torch.tanh(self.hh_a(h) * self.hh_b(h) + self.xh(x))
+
+
+@cell(CELLS, "Softmax", "xh", "hh")
+def softmax(self, x, h):
+    return torch.softmax(self.hh(h) + self.xh(x), -1) * h + self.xh(x)
+
+
+@cell(CELLS, "Clamped", "xh", "hh")
+def clamped(self, x, h):
+    return (self.hh(h) + self.xh(x)).clamp(-1, 1)
+
+
+@cell(CELLS, "Chosen", "xh", "hh")
+def chosen(self, x, h):
+    a = self.hh(h) + self.xh(x)
+    return torch.where(a > 0, torch.tanh(a), 0.1 * a)
+
+
+@cell(
+    CELLS,
+    "Transposed",
+    u=lambda i, h: nn.Parameter(torch.randn(h, h) / h**0.5),
+    w=lambda i, h: nn.Parameter(torch.randn(i, h)),
+)
+def transposed(self, x, h):
+    return torch.tanh(h.matmul(self.u.t()) + x.mm(self.w))
+
+
+@cell(
+    CELLS,
+    "Sequential",
+    f=lambda i, h: nn.Sequential(nn.Linear(i + h, 2 * h), nn.Tanh(), nn.Linear(2 * h, h), nn.Sigmoid()),
+)
+def sequential(self, x, h):
+    return self.f(torch.cat([x, h], -1)) - 0.3 * h
+
+
+@cell(CELLS, "Multiplied", "xh", "hh")
+def multiplied(self, x, h):
+    return torch.tanh(self.xh(x) * self.hh(h))
+
+
+@cell(CELLS, "Subtracted", "xh", "hh")
+def subtracted(self, x, h):
+    return torch.tanh(self.xh(x) - self.hh(h)) - (1 - h) / 4
+
+
+@cell(CELLS, "Mean", "xh", "hh")
+def mean(self, x, h):
+    return torch.tanh(self.xh(x) + self.hh(torch.relu(h))) * 0.8 + 0.1 * h.mean(-1, keepdim=True)
+
+
+@cell(REPLAYED, "Detached", "xh", "hh")
+def detached(self, x, h):
+    return torch.tanh(self.hh(h) + self.xh(x)) + 0.1 * h.detach()
+
+
+@cell(REPLAYED, "NoGrad", "xh", "hh")
+def no_grad(self, x, h):
+    with torch.no_grad():
+        kept = 0.5 * h
+    return torch.tanh(self.hh(h) + self.xh(x)) + kept
+
+
+@cell(REPLAYED, "Branching", "xh", "hh")
+def branching(self, x, h):
+    a = self.hh(h) + self.xh(x)
+    return torch.tanh(a) if bool((a < 100).all()) else a
+
+
+@cell(REPLAYED, "InPlace", "xh", "hh")
+def in_place(self, x, h):
+    a = self.hh(h) + self.xh(x)
+    a.mul_(0.5)
+    return torch.tanh(a)
+
+
+@cell(REPLAYED, "StraightThrough", "xh", "hh")
+def straight_through(self, x, h):
+    a = torch.tanh(self.hh(h) + self.xh(x))
+    return (a.sign() - a).detach() + a
+
+
+@cell(REPLAYED, "Outer", "xh", "hh")
+def outer(self, x, h):
+    return torch.tanh((h.unsqueeze(2) * h.unsqueeze(1)).sum(1) + self.xh(x) + self.hh(h))
