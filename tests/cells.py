@@ -168,6 +168,12 @@ def mean(self, x, h):
     return torch.tanh(self.xh(x) + self.hh(torch.relu(h))) * 0.8 + 0.1 * h.mean(-1, keepdim=True)
 
 
+@cell(CELLS, "MadeForTheBatch", "xh", "hh")
+def made_for_the_batch(self, x, h):
+    kept = torch.full((x.shape[0], h.shape[1]), 0.25, dtype=h.dtype)
+    return torch.tanh(self.xh(x) + self.hh(h)) * (1 - kept) + kept * h.view(len(h), -1)
+
+
 @cell(REPLAYED, "Detached", "xh", "hh")
 def detached(self, x, h):
     return torch.tanh(self.hh(h) + self.xh(x)) + 0.1 * h.detach()

@@ -57,9 +57,10 @@ def followed_trajectory(model: Recurrence, x: Tensor) -> tuple[Trajectory, Progr
             program = traced_program(model, x)
             trajectory = Trajectory(model, x, ForwardLoop(program, x.shape[1]).run)
             check(program, trajectory)
-    except NotFollowed as stopped:
+    except Exception as stopped:
         plain = Trajectory(model, x)
-        plain.why_replayed = str(stopped)
+        known = isinstance(stopped, NotFollowed)
+        plain.why_replayed = str(stopped) if known else f"following it ended in {type(stopped).__name__}: {stopped}"
         return plain, None
     trajectory.executor = f"program: {program.summary}"
     return trajectory, program

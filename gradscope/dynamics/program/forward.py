@@ -180,7 +180,10 @@ class ForwardLoop:
         source = values[dependent[0]]
 
         def taken(one: Tensor) -> list[Tensor]:
-            given = tree_map(lambda v: one if v == dependent[0] else v, (instruction.args, instruction.kwargs))
+            def told(v: Any) -> Any:
+                return one if isinstance(v, Value) and v == dependent[0] else _sized(v, self._batch)
+
+            given = tree_map(told, (instruction.args, instruction.kwargs))
             result = instruction.function(*given[0], **given[1])
             return list(result) if instruction.is_many else [result]
 

@@ -30,11 +30,13 @@ _POINTWISE = """add sub mul div true_divide rsub __rsub__ __radd__ __rmul__ __rt
 POINTWISE = frozenset(_POINTWISE.split())
 SHIFTS = frozenset(("add", "__radd__", "sub", "subtract"))  # by what does not depend on the state
 JOINS = frozenset(("cat", "concat", "hstack"))
-VIEWS = JOINS | {"chunk", "split", "tensor_split", "__getitem__", "narrow", "unbind", "roll"}
+_VIEWS = "chunk split tensor_split __getitem__ narrow unbind roll view reshape flatten squeeze"
+VIEWS = JOINS.union(_VIEWS.split())
 LINEAR = frozenset(("linear", "matmul", "mm", "addmm", "__matmul__"))
 REDUCTIONS = frozenset(("mean", "sum"))
 EXACT = {"sigmoid": activations.sigmoid, "tanh": activations.tanh}  # whose slopes do not round to zero early
 
+SHOWN_ROWS = 3  # of a batch that a view is tried on, to see which features it takes
 MOST_PIECES = 8  # that the features of a view may come from
 
 Environment = dict[Value, Tensor]
@@ -212,13 +214,19 @@ class Program:
                 self._pieces[Value(number)] = tuple(joined)
             return
         (argument,) = (v for v in arguments(instruction) if self.depends_on_state(v))
-        positions = torch.arange(self.width(argument)).expand(3, -1)
-        told = tree_map(lambda v: positions if v == argument else v, (instruction.args, instruction.kwargs))
+        positions = torch.arange(self.width(argument)).expand(SHOWN_ROWS, -1)
+
+        def shown(given: Any) -> Any:
+            if type(given) is int and given == TRACED_BATCH:
+                return SHOWN_ROWS
+            return positions if isinstance(given, Value) and given == argument else given
+
+        told = tree_map(shown, (instruction.args, instruction.kwargs))
         results = instruction.function(*told[0], **told[1])
         results = list(results) if instruction.is_many else [results]
         source = self.pieces(argument)
         for index, result in enumerate(results):
-            if result.shape[0] != 3 or result.dim() != 2:
+            if result.dim() != 2 or result.shape[0] != SHOWN_ROWS:
                 raise NotFollowed(f"{instruction.name} takes more than features apart")
             runs = consecutive(result[0].tolist())
             taken = [piece for start, width in runs for piece in sliced(source, start, width)]

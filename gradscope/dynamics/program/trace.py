@@ -239,7 +239,18 @@ class _Tracer:
     def _value(given: Any) -> Any:
         if isinstance(given, Symbol):
             return given.value
-        return given.detach() if isinstance(given, Tensor) else given
+        return _for_any_batch(given.detach()) if isinstance(given, Tensor) else given
+
+
+def _for_any_batch(constant: Tensor) -> Tensor:
+    """A constant that was made for the traced batch, zeros say, as one row that stands for all."""
+    for dim, size in enumerate(constant.shape):
+        if size == TRACED_BATCH:
+            row = constant.narrow(dim, 0, 1)
+            if not bool((constant == row).all()):
+                raise NotFollowed("something is made for every sample of the batch that differs between them")
+            constant = row
+    return constant
 
 
 def trace(model: Recurrence, u: Mapping[str, Tensor]) -> Traced:
