@@ -13,7 +13,7 @@ from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.contract.option import Option
 from gradscope.errors import UnknownName
 from gradscope.inputs.catalogue import INPUTS
-from gradscope.running.architecture_choice import parse_architectures
+from gradscope.running.architecture_choice import ArchitectureChoice, parse_architectures
 from gradscope.running.console import print_wide
 
 if TYPE_CHECKING:
