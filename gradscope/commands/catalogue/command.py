@@ -17,7 +17,7 @@ from gradscope.running.architecture_choice import ArchitectureChoice, parse_arch
 from gradscope.running.console import print_wide
 
 if TYPE_CHECKING:
-    pass
+    from gradscope.contract.model import Model
 
 EXPLAINED_INPUT, EXPLAINED_HIDDEN, EXPLAINED_STEPS = 4, 8, 16  # sizes at which a class of one's own is looked at
 
