@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import gradscope
+from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.commands.main import run
 from gradscope.dynamics.linearize import linearize_model
 from gradscope.dynamics.program.adjoint import differentiated
@@ -185,6 +186,15 @@ def test_explain_says_how_a_class_of_ones_own_is_run(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "how it is run   autograd replay" in said
     assert "why             torch.Tensor.detach takes a tensor out of the gradient" in said
+
+
+def test_the_list_says_how_every_architecture_is_run(capsys):
+    assert run(["list", "--executors"]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert set(ARCHITECTURES) <= set(rows)
+    assert "program: 1 pointwise map" in rows["ind-rnn"]
+    assert "chain of stages" in rows["lstm"]
+    assert "no recurrent state" in rows["transformer"]
 
 
 def test_the_executor_is_one_of_two(monkeypatch):

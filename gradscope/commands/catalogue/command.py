@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -13,14 +13,18 @@ from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.contract.option import Option
 from gradscope.errors import UnknownName
 from gradscope.inputs.catalogue import INPUTS
+from gradscope.running.architecture_choice import ArchitectureChoice, parse_architectures
 from gradscope.running.console import print_wide
+
+if TYPE_CHECKING:
+    from gradscope.contract.model import Model
 
 EXPLAINED_INPUT, EXPLAINED_HIDDEN, EXPLAINED_STEPS = 4, 8, 16  # sizes at which a class of one's own is looked at
 
 
 def register_list(app: typer.Typer) -> None:
     """Adds ``gradscope list``."""
-    app.command("list", epilog="Example: gradscope list")(list_everything)
+    app.command("list", epilog="Examples: gradscope list · gradscope list --executors")(list_everything)
 
 
 def register_explain(app: typer.Typer) -> None:
@@ -31,8 +35,15 @@ def register_explain(app: typer.Typer) -> None:
     )(explain)
 
 
-def list_everything() -> None:
+def list_everything(
+    executors: Annotated[
+        bool, typer.Option("--executors", help="How each architecture is run and differentiated instead, and why.")
+    ] = False,
+) -> None:
     """Show all architectures and inputs: family, equation, paper, options."""
+    if executors:
+        _list_executors()
+        return
     table = Table(title="Architectures (H is the hidden size)", title_justify="left", box=box.SIMPLE_HEAD)
     for header in ("name", "family", "equation", "state", "path length", "parallel", "options", "paper"):
         table.add_column(header, no_wrap=True)
@@ -47,6 +58,37 @@ def list_everything() -> None:
     for name, entry in INPUTS.items():
         inputs.add_row(name, entry.help, " ".join(f"{option.name}={_shown(option)}" for option in entry.options))
     print_wide(table, inputs)
+
+
+def _list_executors() -> None:
+    table = Table(title="How architectures are run and differentiated", title_justify="left", box=box.SIMPLE_HEAD)
+    for header in ("name", "how it is run", "why it is replayed"):
+        table.add_column(header, no_wrap=True)
+    for name in ARCHITECTURES:
+        for executor, why in _executors(ArchitectureChoice(name, (), name)):
+            table.add_row(name, executor, why)
+    print_wide(table)
+
+
+def _executors(choice: ArchitectureChoice) -> list[tuple[str, str]]:
+    """How each recurrence of an architecture is run, and why it is replayed, if it is."""
+    import torch
+
+    from gradscope.dynamics.linearize import linearize_model
+    from gradscope.inputs.make import make_inputs
+
+    model = _example(choice)
+    if not model.state_size:
+        return [("as a whole, by its own forward and backward pass: it has no recurrent state", "")]
+    x = make_inputs("white", batch=2, length=EXPLAINED_STEPS, input_size=EXPLAINED_INPUT, dtype=torch.float64)
+    recurrences = linearize_model(model, x).recurrences
+    return list(dict.fromkeys((trajectory.executor, trajectory.why_replayed) for trajectory in recurrences))
+
+
+def _example(choice: ArchitectureChoice) -> Model:
+    from gradscope.running.definitions import ModelDefinition
+
+    return ModelDefinition(choice, EXPLAINED_INPUT, EXPLAINED_HIDDEN, 1).build(0)
 
 
 def explain(
@@ -81,26 +123,15 @@ def explain(
 
 
 def _explain_own(reference: str) -> None:
-    from gradscope.dynamics.linearize import linearize_model
-    from gradscope.inputs.make import make_inputs
-    from gradscope.running.architecture_choice import parse_architectures
-    from gradscope.running.definitions import ModelDefinition
-
     (choice,) = parse_architectures(reference, Path())
-    model = ModelDefinition(choice, EXPLAINED_INPUT, EXPLAINED_HIDDEN, 1).build(0)
+    model = _example(choice)
     typer.echo(f"{choice.label}")
     typer.echo(f"  state           {model.state_size} real numbers a sample at hidden size {EXPLAINED_HIDDEN}")
     typer.echo(f"  parameters      {model.parameters_counted:,}")
-    if not model.state_size:
-        typer.echo("  how it is run   as a whole, by its own forward and backward pass: it has no recurrent state")
-        return
-    import torch
-
-    x = make_inputs("white", batch=2, length=EXPLAINED_STEPS, input_size=EXPLAINED_INPUT, dtype=torch.float64)
-    for trajectory in linearize_model(model, x).recurrences:
-        typer.echo(f"  how it is run   {trajectory.executor}")
-        if trajectory.why_replayed:
-            typer.echo(f"  why             {trajectory.why_replayed}")
+    for executor, why in _executors(choice):
+        typer.echo(f"  how it is run   {executor}")
+        if why:
+            typer.echo(f"  why             {why}")
 
 
 def _echo_options(options: tuple[Option, ...]) -> None:
