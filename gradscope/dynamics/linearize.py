@@ -23,11 +23,13 @@ from gradscope.contract.chain import ChainRecurrence
 from gradscope.contract.combinators import Parallel, Stack
 from gradscope.contract.component import in_layer, layer_of, within_layer
 from gradscope.contract.diagonal import DiagonalRecurrence
+from gradscope.contract.matrix_state import DeltaRuleRecurrence
 from gradscope.contract.model import Model
 from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.adjoint import RecurrenceAdjoint
 from gradscope.dynamics.chain import ChainAdjoint
 from gradscope.dynamics.cotangents import Cotangents, Pulled, Wants
+from gradscope.dynamics.delta_rule import DeltaRuleAdjoint
 from gradscope.dynamics.diagonal import DiagonalAdjoint
 from gradscope.dynamics.joint_jacobians import JointJacobians, recurrences_of
 from gradscope.dynamics.replay import ReplayedAdjoint
@@ -119,6 +121,8 @@ class RecurrenceLinearization:
             self._kind = ChainAdjoint
         elif accelerated and isinstance(model, DiagonalRecurrence):
             self._kind = DiagonalAdjoint
+        elif accelerated and isinstance(model, DeltaRuleRecurrence):
+            self._kind = DeltaRuleAdjoint
 
     @property
     def length(self) -> int:
