@@ -161,6 +161,17 @@ def test_a_process_takes_one_thread_unless_told_otherwise(
     assert {options["threads"] for options in DEFAULTS.values()} == {"1"}
 
 
+def test_a_comparison_does_not_wait_for_what_it_does_not_use() -> None:
+    """torch._dynamo and sympy take a second to import; torch asks for them where it is given cotangents."""
+    code = (
+        "import sys; from gradscope.commands.main import run; "
+        "code = run(['compare', '--arch', 'rnn,lstm,lru,gru', '--lengths', '10,100', '--seeds', '1', '--quiet']); "
+        "sys.exit(code or ', '.join({'torch._dynamo', 'sympy'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_plot_draws_again_without_measuring(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     run([*COMPARE_SMALL, "--out", str(tmp_path)])
     before = (tmp_path / "length_sweep.svg").read_bytes()

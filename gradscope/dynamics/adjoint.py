@@ -35,7 +35,7 @@ class RecurrenceAdjoint(ABC):
     def __init__(self, trajectory: Trajectory, wants: Wants) -> None:
         self.trajectory, self.model, self.wants = trajectory, trajectory.model, wants
         self.gradients = ParameterGradients(self.model, trajectory) if wants.parameters else None
-        self._prepare = PreparePullback(self.model)
+        self._prepare = PreparePullback(self.model, with_maps=wants.parameters)
         self._stretch_steps = RESCALE_STEPS
         self._delta: State = {}
         self._exponent = torch.zeros((0, trajectory.batch), dtype=torch.int32, device=trajectory.x.device)
@@ -56,13 +56,14 @@ class RecurrenceAdjoint(ABC):
         state = tuple(Scaled(delta, exponent) for delta in steps.delta.values()) if self.wants.state else ()
         if not through:
             return Pulled(nodes, state)
-        for name, value in steps.prepared_cotangent().items():
-            mine = Scaled(value, exponent)
+        through_steps = {name: Scaled(value, exponent) for name, value in steps.prepared_cotangent().items()}
+        for name, mine in through_steps.items():
             u_bar[name] = add(mine, u_bar[name]) if name in u_bar else mine
+        pulled = self._prepare(here, u_bar)
         norms: tuple[Tensor, ...] = ()
         if self.gradients is not None:
-            norms = self.gradients.add(here, steps, exponent, u_bar, cotangents)
-        return Pulled(nodes, state, self._prepare(here, u_bar) if self.wants.inputs else None, norms)
+            norms = self.gradients.add(here, steps, exponent, u_bar, through_steps, pulled.maps, cotangents)
+        return Pulled(nodes, state, pulled.inputs if self.wants.inputs else None, norms)
 
     def _begin_lengths(self, here: SegmentStates) -> None:
         """Lengths that end here join with δ = 0."""

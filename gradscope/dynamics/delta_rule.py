@@ -8,15 +8,16 @@ from torch import Tensor
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.adjoint import RecurrenceAdjoint
 from gradscope.dynamics.cotangents import LocalSteps
-from gradscope.dynamics.parameter_gradients import recurrent_norms
 from gradscope.dynamics.segments import SegmentStates
 
 
 class DeltaRuleSteps(LocalSteps):
     """Steps with S_t = S_{t−1} + β_t k_t e_tᵀ, e_t = v_t − S_{t−1}ᵀ k_t."""
 
+    through_prepare_alone = True
+
     def __init__(self, adjoint: DeltaRuleAdjoint, here: SegmentStates) -> None:
-        self._adjoint, self._here = adjoint, here
+        self._here = here
         self._name = adjoint.model.state_spec[0].name
         k, v, beta = (here.u[name] for name in ("k", "v", "beta"))
         steps, active = here.segment.steps, here.segment.active
@@ -61,10 +62,6 @@ class DeltaRuleSteps(LocalSteps):
     def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
         """None: parameters reach the delta rule through ``prepare``."""
         return {}
-
-    def recurrent_norm(self) -> Tensor:
-        """By one vector-Jacobian product a step and sample."""
-        return recurrent_norms(self._here, self._adjoint.model, self._adjoint.model.recurrent_parameters, self.delta)
 
 
 class DeltaRuleAdjoint(RecurrenceAdjoint):
