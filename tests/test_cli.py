@@ -165,7 +165,8 @@ def test_a_comparison_does_not_wait_for_what_it_does_not_use() -> None:
     """torch._dynamo and sympy take a second to import; torch asks for them where it is given cotangents."""
     code = (
         "import sys; from gradscope.commands.main import run; "
-        "code = run(['compare', '--arch', 'rnn,lstm,lru,gru', '--lengths', '10,100', '--seeds', '1', '--quiet']); "
+        "code = run(['compare', '--arch', 'rnn,lstm,lru,gru,deltanet,transformer', '--lengths', '10,100', "
+        "'--seeds', '1', '--quiet']); "
         "sys.exit(code or ', '.join({'torch._dynamo', 'sympy'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
