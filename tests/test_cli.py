@@ -22,6 +22,7 @@ from gradscope.commands.compare.options import OPTIONS
 from gradscope.commands.main import run
 from gradscope.running import execution, store
 from gradscope.running.cell import Cell, CellResult
+from gradscope.running.defaults import DEFAULTS
 from gradscope.running.runner import run_cell
 
 ROOT = Path(__file__).parent.parent
@@ -143,6 +144,33 @@ def test_out_holds_all_files(tmp_path: Path, capsys: Captured) -> None:
     assert (record["device"], record["dtype"], record["seeds"]) == ("cpu", "float32", [0])
     assert record["threads"] == torch.get_num_threads()
     assert record["elapsed_seconds"] > 0
+
+
+@pytest.mark.parametrize(("asked", "taken"), [([], 1), (["--threads", "2"], 2)])
+def test_a_process_takes_one_thread_unless_told_otherwise(
+    asked: list[str], taken: int, tmp_path: Path, capsys: Captured
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert run([*COMPARE_SMALL, *asked, "--out", str(tmp_path)]) == 0
+    finally:
+        torch.set_num_threads(before)
+    record = json.loads((tmp_path / "run.json").read_text(), parse_constant=not_json)
+    assert record["threads"] == record["configuration"]["threads"] == taken
+    assert {options["threads"] for options in DEFAULTS.values()} == {"1"}
+
+
+def test_a_comparison_does_not_wait_for_what_it_does_not_use() -> None:
+    """torch._dynamo and sympy take a second to import; torch asks for them where it is given cotangents."""
+    code = (
+        "import sys; from gradscope.commands.main import run; "
+        "code = run(['compare', '--arch', 'rnn,lstm,lru,gru,deltanet,transformer', '--lengths', '10,100', "
+        "'--seeds', '1', '--quiet']); "
+        "sys.exit(code or ', '.join({'torch._dynamo', 'sympy'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_plot_draws_again_without_measuring(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:

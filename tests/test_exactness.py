@@ -6,9 +6,10 @@ import pytest
 import torch
 
 import gradscope
+from gradscope.dynamics.adjoint import RESCALE_STEPS, RecurrenceAdjoint
 from gradscope.numerics.activations import sigmoid, tanh
 from gradscope.numerics.scaled import Scaled, add, power_of_two
-from tests.models import inputs, small
+from tests.models import HIDDEN, inputs, small
 from tests.tolerances import DECADES
 
 
@@ -80,6 +81,29 @@ def test_a_violent_contraction_is_taken_in_smaller_stretches():
     single = gradscope.gradient_norms(model.float(), x, [100], components=["h"])
     assert (exact.log10_norm["h"][..., 0] < -600).all()
     assert (exact.log10_norm["h"] - single.log10_norm["h"]).abs().max() < DECADES[torch.float32]
+
+
+def test_stretches_grow_back_after_an_exact_zero(monkeypatch):
+    """The first sample's units are all off at step 801; the second one's gradient lives on."""
+    stretches = []
+    taken = RecurrenceAdjoint._stretch
+
+    def counted(self, steps, first, last, direct, exponent):
+        stretches.append(last - first)
+        return taken(self, steps, first, last, direct, exponent)
+
+    model, x = small("rnn", nonlinearity="relu"), inputs(length=1000)
+    with torch.no_grad():
+        model.weight_hh_l0.copy_(0.999 * torch.eye(HIDDEN))
+        model.bias_ih_l0.fill_(1.0)
+        x[0, 800] = -1e9 * torch.linalg.pinv(model.weight_ih_l0).sum(-1)
+    monkeypatch.setattr(RecurrenceAdjoint, "_stretch", counted)
+    norms = gradscope.gradient_norms(model, x, [1000], components=["h"]).log10_norm["h"][0]
+    assert norms[0, :800].isneginf().all()
+    assert norms[1].isfinite().all()
+    assert 1 in stretches
+    assert stretches[-2] == RESCALE_STEPS
+    assert len(stretches) < 45  # 16 where nothing is cut, 840 of single steps to the first one
 
 
 def test_units_that_are_off_are_a_cut_and_no_failure():

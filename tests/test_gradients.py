@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 import gradscope
+from gradscope.contract.matrix_state import DeltaRuleRecurrence
 from tests.models import ALL, RECURRENT_NAMES, SINGLE_NAMES, Convolved, inputs, small
 from tests.tolerances import DECADES
 from tests.unrolled import log10_norms, unrolled
@@ -58,6 +61,37 @@ def test_prepare_may_reach_back(num_layers, monkeypatch):
     layers = [Convolved(4, 3).double(), Convolved(3, 3).double()][:num_layers]
     model = layers[0] if num_layers == 1 else gradscope.Stack(layers)
     check_against_autograd(model, inputs(), LOSSES["every"])
+
+
+class UnequalDeltaRule(DeltaRuleRecurrence):
+    """Keys and values of unequal sizes, a parameter that v and β share, and keys that the readout uses too."""
+
+    recurrent_parameter_names = ("weight_k", "weight_beta")
+
+    def __init__(self):
+        super().__init__()
+        self.input_size, self.output_size = 4, 2
+        self.state_spec = (gradscope.Block("S", (3, 2)),)
+        self.weight_k, self.weight_v = nn.Parameter(torch.randn(3, 4)), nn.Parameter(torch.randn(2, 4))
+        self.weight_beta = nn.Parameter(torch.randn(1, 4))
+
+    def prepare(self, x):
+        v = F.linear(x, self.weight_v)
+        return {"k": torch.tanh(F.linear(x, self.weight_k)), "v": v, "beta": F.linear(x, self.weight_beta) + v[..., :1]}
+
+    def step(self, s, u, t):
+        retrieved = torch.einsum("...ij,...i->...j", s["S"], u["k"])
+        return {"S": s["S"] + torch.einsum("...i,...j->...ij", u["beta"] * u["k"], u["v"] - retrieved)}
+
+    def readout(self, s, u):
+        return torch.einsum("...ij,...i->...j", s["S"], u["k"])
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
+def test_the_delta_rule_needs_no_replay(loss, monkeypatch):
+    monkeypatch.setattr("gradscope.dynamics.replay.ReplayedSteps.pull", None)
+    torch.manual_seed(0)
+    check_against_autograd(UnequalDeltaRule().double(), inputs(), loss)
 
 
 @pytest.mark.parametrize("name", RECURRENT_NAMES)

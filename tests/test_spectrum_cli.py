@@ -13,7 +13,7 @@ import pytest
 from gradscope.commands.main import run
 from gradscope.commands.spectrum.columns import TABLES
 from gradscope.commands.spectrum.command import COMMAND
-from gradscope.commands.spectrum.options import OPTIONS
+from gradscope.commands.spectrum.options import OPTIONS, PRODUCT_LAGS
 from gradscope.commands.spectrum.steps import parse_steps
 from gradscope.errors import UsageError
 from gradscope.running.store import command_of, read_frames
@@ -30,6 +30,17 @@ def refused(arguments: list[str], capsys: Captured) -> str:
     assert said.err.startswith("gradscope: ")
     assert len(said.err.strip().splitlines()) == 1
     return said.err
+
+
+def test_products_are_taken_at_some_lags_unless_every_step_is_asked_for(tmp_path: Path, capsys: Captured) -> None:
+    arguments = [*SMALL, "--arch", "rnn", "--seeds", "1", "--length", "90"]
+    assert run([*arguments, "--out", str(tmp_path / "some")]) == 0
+    assert run([*arguments, "--every-step", "--out", str(tmp_path / "all")]) == 0
+    some, every = (pd.read_csv(tmp_path / name / "products.csv").set_index("steps_back") for name in ("some", "all"))
+    assert sorted(every.index) == list(range(1, 91))
+    assert 25 <= len(some) <= PRODUCT_LAGS
+    assert (some.index.min(), some.index.max()) == (1, 90)
+    pd.testing.assert_frame_equal(some, every.loc[some.index], rtol=1e-12)
 
 
 def test_files_and_their_columns(tmp_path: Path, capsys: Captured) -> None:

@@ -7,6 +7,7 @@ steps' inputs u on to x and to the parameters.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -22,7 +23,8 @@ from gradscope.numerics.scaled import ZERO_EXPONENT, Scaled, add, largest_entry,
 
 RESCALE_STEPS = 64
 # Between two rescalings δ may shrink or grow by so many bits before the stretch is taken in two halves: the range in
-# which the smaller entries keep their digits and squares (taken in float64) neither underflow nor overflow.
+# which the smaller entries keep their digits and squares (taken in float64) neither underflow nor overflow. Where it
+# moved by half of that or less, the next stretch is twice as long, up to RESCALE_STEPS.
 RANGE_BITS = {torch.float32: 90, torch.float64: 400}
 SAMPLED_STEPS = 8  # δ is looked at once in so many steps: it cannot leave the range and come back in between
 
@@ -33,7 +35,7 @@ class RecurrenceAdjoint(ABC):
     def __init__(self, trajectory: Trajectory, wants: Wants) -> None:
         self.trajectory, self.model, self.wants = trajectory, trajectory.model, wants
         self.gradients = ParameterGradients(self.model, trajectory) if wants.parameters else None
-        self._prepare = PreparePullback(self.model)
+        self._prepare = PreparePullback(self.model, with_maps=wants.parameters)
         self._stretch_steps = RESCALE_STEPS
         self._delta: State = {}
         self._exponent = torch.zeros((0, trajectory.batch), dtype=torch.int32, device=trajectory.x.device)
@@ -54,13 +56,14 @@ class RecurrenceAdjoint(ABC):
         state = tuple(Scaled(delta, exponent) for delta in steps.delta.values()) if self.wants.state else ()
         if not through:
             return Pulled(nodes, state)
-        for name, value in steps.prepared_cotangent().items():
-            mine = Scaled(value, exponent)
+        through_steps = {name: Scaled(value, exponent) for name, value in steps.prepared_cotangent().items()}
+        for name, mine in through_steps.items():
             u_bar[name] = add(mine, u_bar[name]) if name in u_bar else mine
+        pulled = self._prepare(here, u_bar)
         norms: tuple[Tensor, ...] = ()
         if self.gradients is not None:
-            norms = self.gradients.add(here, steps, exponent, u_bar, cotangents)
-        return Pulled(nodes, state, self._prepare(here, u_bar) if self.wants.inputs else None, norms)
+            norms = self.gradients.add(here, steps, exponent, u_bar, through_steps, pulled.maps, cotangents)
+        return Pulled(nodes, state, pulled.inputs if self.wants.inputs else None, norms)
 
     def _begin_lengths(self, here: SegmentStates) -> None:
         """Lengths that end here join with δ = 0."""
@@ -108,16 +111,19 @@ class RecurrenceAdjoint(ABC):
         last = segment.steps
         while last > 0:
             first = max(0, last - self._stretch_steps)
-            if self._stretch(steps, first, last, direct, exponent):
+            share = self._stretch(steps, first, last, direct, exponent)
+            if share < 1 or last - first == 1:  # a single step is taken as it is: what it loses, the dtype cannot hold
+                if share <= 0.5 and last - first == self._stretch_steps:
+                    self._stretch_steps = min(2 * self._stretch_steps, RESCALE_STEPS)
                 last = first
             else:
                 self._stretch_steps = (last - first + 1) // 2
         return exponent
 
-    def _stretch(self, steps: LocalSteps, first: int, last: int, direct: dict[str, Scaled], exponent: Tensor) -> bool:
-        """Steps ``last … first + 1`` at one exponent; False where δ left the dtype's range on the way.
+    def _stretch(self, steps: LocalSteps, first: int, last: int, direct: dict[str, Scaled], exponent: Tensor) -> float:
+        """Steps ``last … first + 1`` at one exponent; see :func:`_share_of_range`, from 1 on nothing is kept of them.
 
-        A single step is taken as it is: what it loses, the dtype cannot hold.
+        But for a single step.
         """
         shift = row_exponent(list(self._delta.values()), 2)
         base = torch.where(shift == ZERO_EXPONENT, shift, self._exponent + shift)
@@ -126,20 +132,27 @@ class RecurrenceAdjoint(ABC):
             base = torch.maximum(base, term.exponent.amax(0))
         delta = {name: times_power_of_two(value, self._exponent - base) for name, value in self._delta.items()}
         before = steps.pull(first, last, delta, {name: term.at(base) for name, term in terms.items()} or None)
-        if last - first > 1 and not _in_range(steps.delta, first, last, before, delta):
-            return False
-        exponent[first:last] = base
-        self._delta, self._exponent = before, base
-        return True
+        share = _share_of_range(steps.delta, first, last, before, delta)
+        if share < 1 or last - first == 1:
+            exponent[first:last] = base
+            self._delta, self._exponent = before, base
+        return share
 
 
-def _in_range(history: State, first: int, last: int, before: State, start: State) -> bool:
-    """Whether δ stayed between overflow and the point where its entries lose digits."""
+def _share_of_range(history: State, first: int, last: int, before: State, start: State) -> float:
+    """How far δ moved towards overflow, or towards the point where its entries lose digits; 1 is there.
+
+    A row that is zero from the start stays where it is.
+    """
     entries = [torch.cat([before[n].unsqueeze(0), v[first:last:SAMPLED_STEPS]]) for n, v in history.items()]
     largest = torch.stack([largest_entry(value, 3) for value in entries]).amax(0)
     nonzero = torch.stack([largest_entry(value, 2) for value in start.values()]).amax(0) > 0
-    limit = 2.0 ** RANGE_BITS[largest.dtype]
-    return bool(((largest < limit) & ((largest > 1 / limit) | ~nonzero)).all())
+    high, low = torch.stack([largest.amax(), torch.where(nonzero, largest, math.inf).amin()]).tolist()
+    if high == 0:
+        return 0.0
+    if not (low > 0 and high < math.inf):
+        return math.inf
+    return max(math.log2(high), -math.log2(low)) / RANGE_BITS[largest.dtype]
 
 
 def _padded(at_end: Scaled, steps: int) -> Scaled:

@@ -1,7 +1,7 @@
 """The adjoint of a chain of (matrix product, pointwise map) stages.
 
 Every derivative of a pointwise map is a diagonal. Autograd finds all of them for all steps of a segment at once, one
-call per value that a map computes, with a cotangent of ones; a stage that brings them in closed form, because autograd
+call per value that a map computes, of its sum; a stage that brings them in closed form, because autograd
 is too slow there (tanh RNN, LSTM, GRU), is asked instead. What is left for the loop over time is a handful of in-place
 products a step and one matrix product a stage.
 
@@ -149,8 +149,9 @@ def _differentiate(
         earlier = [n for n in nodes if n != name]
         leaves = [*a, *s.values(), *(nodes[n][1] for n in earlier), *(u.values() if with_u else ())]
         # the maps are pointwise: the gradient of the sum over units is the diagonal
-        ones = value.new_ones(()).expand_as(value)
-        grads = torch.autograd.grad(value, leaves, ones, retain_graph=True, allow_unused=True)
+        with torch.enable_grad():
+            total = value.sum()
+        grads = torch.autograd.grad(total, leaves, retain_graph=True, allow_unused=True)
         split = len(slots), len(slots) + len(earlier)
         derivatives.slots = {k: g for k, g in zip(slots, grads[: split[0]], strict=True) if g is not None}
         derivatives.nodes = {n: g for n, g in zip(earlier, grads[split[0] : split[1]], strict=True) if g is not None}

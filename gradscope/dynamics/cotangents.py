@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -69,6 +70,7 @@ class LocalSteps(ABC):
     """
 
     delta: State
+    through_prepare_alone: ClassVar[bool] = False  # whether no parameter acts in the steps themselves
 
     @abstractmethod
     def pull(self, first: int, last: int, delta: State, direct: State | None) -> State:
@@ -103,6 +105,9 @@ class LocalSteps(ABC):
             Parameter name to ``(active, batch, *parameter shape)``.
         """
 
-    @abstractmethod
     def recurrent_norm(self) -> Tensor:
-        """Norm of each step's share in the gradient of the recurrent weights, ``(steps, active, batch)``."""
+        """Norm of each step's share in the gradient of the recurrent weights, ``(steps, active, batch)``.
+
+        Asked for where parameters act in the steps.
+        """
+        raise NotImplementedError

@@ -8,7 +8,6 @@ from torch import Tensor
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.adjoint import RecurrenceAdjoint
 from gradscope.dynamics.cotangents import LocalSteps
-from gradscope.dynamics.parameter_gradients import recurrent_norms
 from gradscope.dynamics.pullbacks import over_lengths
 from gradscope.dynamics.segments import SegmentStates
 
@@ -16,8 +15,10 @@ from gradscope.dynamics.segments import SegmentStates
 class DiagonalSteps(LocalSteps):
     """Steps with J_t = D(a_t)."""
 
+    through_prepare_alone = True
+
     def __init__(self, adjoint: DiagonalAdjoint, here: SegmentStates) -> None:
-        self._adjoint, self._here = adjoint, here
+        self._here = here
         self._name = adjoint.model.state_spec[0].name
         a = here.u["a"]
         self._a = a.conj().resolve_conj() if a.is_complex() else a
@@ -51,10 +52,6 @@ class DiagonalSteps(LocalSteps):
     def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
         """None: parameters reach a diagonal recurrence through ``prepare``."""
         return {}
-
-    def recurrent_norm(self) -> Tensor:
-        """By one vector-Jacobian product a step and sample."""
-        return recurrent_norms(self._here, self._adjoint.model, self._adjoint.model.recurrent_parameters, self.delta)
 
 
 class DiagonalAdjoint(RecurrenceAdjoint):

@@ -25,11 +25,13 @@ from gradscope.contract.chain import ChainRecurrence
 from gradscope.contract.combinators import Parallel, Stack
 from gradscope.contract.component import in_layer, layer_of, within_layer
 from gradscope.contract.diagonal import DiagonalRecurrence
+from gradscope.contract.matrix_state import DeltaRuleRecurrence
 from gradscope.contract.model import Model
 from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.adjoint import RecurrenceAdjoint
 from gradscope.dynamics.chain import ChainAdjoint
 from gradscope.dynamics.cotangents import Cotangents, Pulled, Wants
+from gradscope.dynamics.delta_rule import DeltaRuleAdjoint
 from gradscope.dynamics.diagonal import DiagonalAdjoint
 from gradscope.dynamics.joint_jacobians import JointJacobians, recurrences_of
 from gradscope.dynamics.program.adjoint import ProgramAdjoint
@@ -125,6 +127,9 @@ class RecurrenceLinearization:
         elif isinstance(model, DiagonalRecurrence):
             self.trajectory, self._kind = Trajectory(model, x), DiagonalAdjoint
             self.trajectory.executor = "diagonal"
+        elif isinstance(model, DeltaRuleRecurrence):
+            self.trajectory, self._kind = Trajectory(model, x), DeltaRuleAdjoint
+            self.trajectory.executor = "identity plus rank one"
         else:
             self.trajectory, program = followed_trajectory(model, x)
             if program is not None:

@@ -1,7 +1,7 @@
 """Per-sample gradients of a recurrence's parameters, summed over time in scaled arithmetic.
 
-Parameters act in ``prepare``, in the steps or in ``readout``; each part is one vector-Jacobian product per length and
-sample, vectorised with ``torch.func``.
+Parameters act in ``prepare``, in the steps or in ``readout``. Affine maps in ``prepare`` give theirs by products; what
+is left is one vector-Jacobian product per length and sample, vectorised with ``torch.func.vmap``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from torch.func import functional_call, vjp, vmap
 
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import State
+from gradscope.dynamics.affine_maps import AffineCalls, AffineMap
 from gradscope.dynamics.cotangents import Cotangents, LocalSteps
 from gradscope.dynamics.decomposed_cells import DecomposedCells
+from gradscope.dynamics.pullbacks import PreparePullback, inner_product, over_lengths
 from gradscope.dynamics.segments import SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.numerics.scaled import ZERO_EXPONENT, Scaled, add, expand_like, power_of_two, row_exponent
@@ -64,8 +66,8 @@ def parameters_used(module: nn.Module, call: Callable[[Callable[..., Any]], Any]
         tensors = [v for v in tensors if v.requires_grad]
         if not leaves or not tensors:
             return {}
-        ones = [torch.ones_like(v) for v in tensors]
-        grads = torch.autograd.grad(tensors, list(leaves.values()), ones, allow_unused=True)
+        total = inner_product(tensors, [torch.ones_like(v) for v in tensors])
+        grads = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
     return {n: p.detach() for (n, p), g in zip(leaves.items(), grads, strict=True) if g is not None}
 
 
@@ -83,7 +85,20 @@ class ParameterGradients:
         s = {name: value[1] for name, value in trajectory.states(0, 1).items()}
         u_t = {name: value[0] for name, value in u.items()}
         self._in_prepare = parameters_used(model, lambda f: f(x.transpose(0, 1)), "prepare")
+        self._not_affine = self._used_otherwise(x.transpose(0, 1))
         self._in_readout = parameters_used(model, lambda f: f(s, u_t), "readout")
+
+    def _used_otherwise(self, x: Tensor) -> frozenset[str]:
+        """Which parameters act in ``prepare`` other than as matrix or bias of an affine map."""
+        leaves = {name: p.detach().requires_grad_() for name, p in self._in_prepare.items()}
+        with torch.enable_grad(), AffineCalls(leaves):
+            u = with_parameters(self.model, "prepare")(leaves, x)
+            outputs = [value for value in u.values() if value.requires_grad]
+            if not outputs:
+                return frozenset()
+            total = inner_product(outputs, [torch.ones_like(v) for v in outputs])
+            grads = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+        return frozenset(name for name, g in zip(leaves, grads, strict=True) if g is not None)
 
     def add(
         self,
@@ -91,20 +106,81 @@ class ParameterGradients:
         steps: LocalSteps,
         exponent: Tensor,
         u_bar: dict[str, Scaled],
+        through_steps: dict[str, Scaled],
+        maps: tuple[AffineMap, ...],
         cotangents: Cotangents,
     ) -> tuple[Tensor, ...]:
-        """Adds one segment; returns log10 of the norm of each step's share of the recurrent weights' gradient."""
+        """Adds one segment; returns log10 of the norm of each step's share of the recurrent weights' gradient.
+
+        Args:
+            here: The segment.
+            steps: Its linearised steps.
+            exponent: Of the steps, ``(steps, active, batch)``.
+            u_bar: ∂L/∂u_t.
+            through_steps: The part of it that comes through the steps.
+            maps: The affine maps of ``prepare`` with their cotangents.
+            cotangents: ∂L/∂y.
+        """
         common = torch.stack([exponent, *(value.exponent for value in u_bar.values())]).amax((0, 1))
         if not self._absorbed(common):
             for name, value in steps.parameter_gradients(power_of_two(exponent - common, here.x.dtype)).items():
                 self._add(name, Scaled(value, common))
-            if self._in_prepare:
-                self._add_prepare(here, u_bar, common)
+            for one in maps:
+                self._add_affine(one, common)
+            rest = self._without(maps, self._in_prepare)
+            if rest:
+                self._add_prepare(here, u_bar, common, rest)
         if self._in_readout:
             self._add_readout(here, cotangents)
-        if not self.model.recurrent_parameters:
+        names = self.model.recurrent_parameters
+        if not names:
             return ()
-        return (torch.log10(steps.recurrent_norm().double()) + exponent.double() * math.log10(2),)
+        if not steps.through_prepare_alone:
+            norm = steps.recurrent_norm()
+        elif self.model.prepare_reach:
+            norm = recurrent_norms(here, self.model, names, steps.delta)
+        else:
+            if len(u_bar) > len(through_steps) or any(u_bar[n] is not v for n, v in through_steps.items()):
+                maps = PreparePullback(self.model, with_maps=True)(here, through_steps).maps
+            norm = self._norm_through_prepare(here, through_steps, maps)
+        return (torch.log10(norm.double()) + exponent.double() * math.log10(2),)
+
+    def _without(self, maps: tuple[AffineMap, ...], parameters: Values) -> Values:
+        """The parameters whose gradient the affine maps do not give."""
+        given = {name for one in maps for name in (one.weight, one.bias)} - self._not_affine
+        return {name: value for name, value in parameters.items() if name not in given}
+
+    def _norm_through_prepare(
+        self, here: SegmentStates, u_bar: dict[str, Scaled], maps: tuple[AffineMap, ...]
+    ) -> Tensor:
+        """‖G_t‖ where parameters act in ``prepare`` alone, ``(steps, active, batch)`` at the exponents of ``u_bar``."""
+        names = self.model.recurrent_parameters
+        rest = self._without(maps, {name: self._in_prepare[name] for name in names if name in self._in_prepare})
+        affine = tuple(name for name in names if name not in rest)
+        squares = [one.squared_norms(affine) for one in maps]
+        if rest:
+            rows = next(iter(u_bar.values())).exponent.shape
+            x = over_lengths(here.x, rows[1]).flatten(0, 2)
+            cotangent = {name: value.mantissa.flatten(0, 2) for name, value in u_bar.items()}
+            per_call = max(1, VMAP_NUMBERS // sum(p.numel() for p in rest.values()))
+            parts = [
+                self._prepare_squares(x[i : i + per_call], {n: v[i : i + per_call] for n, v in cotangent.items()}, rest)
+                for i in range(0, len(x), per_call)
+            ]
+            squares.append(torch.cat(parts).unflatten(0, rows))
+        return torch.stack(squares).sum(0).sqrt()
+
+    def _prepare_squares(self, x: Tensor, u_bar: Values, parameters: Values) -> Tensor:
+        """Σ ‖·‖² over the gradients of one step and sample a row."""
+        prepare = with_parameters(self.model, "prepare")
+
+        def product(copies: Values, x: Tensor, u_bar: Values) -> Tensor:
+            u = prepare(copies, x.expand(1, 1, -1))
+            return inner_product((u[name][0, 0] for name in u_bar), u_bar.values())
+
+        grads = row_gradients(parameters, (len(x),), vmap(product), x, u_bar)
+        norms = [torch.linalg.vector_norm(g.flatten(1), dim=-1, dtype=torch.float64) for g in grads.values()]
+        return torch.stack(norms).square().sum(0)
 
     def _absorbed(self, exponent: Tensor) -> bool:
         """Whether what a segment would add lies so far below every sum that no digit of it would change.
@@ -137,21 +213,26 @@ class ParameterGradients:
         else:
             self.sums[name] = add(before, term.normalized())
 
-    def _add_prepare(self, here: SegmentStates, u_bar: dict[str, Scaled], common: Tensor) -> None:
+    def _add_affine(self, one: AffineMap, common: Tensor) -> None:
+        """Σ_t ā_t ⊗ y_t and Σ_t ā_t."""
+        a_bar = one.cotangent.at(common.expand_as(one.cotangent.exponent)).movedim(0, 2)  # (active, batch, steps, rows)
+        if one.weight not in self._not_affine:
+            self._add(one.weight, Scaled(a_bar.transpose(-1, -2) @ one.input.movedim(0, 1), common))
+        if one.bias is not None and one.bias not in self._not_affine:
+            self._add(one.bias, Scaled(a_bar.sum(2), common))
+
+    def _add_prepare(self, here: SegmentStates, u_bar: dict[str, Scaled], common: Tensor, parameters: Values) -> None:
         # (steps, active, batch, *) -> (active, batch, steps, *)
         cotangent = {name: value.at(common.expand_as(value.exponent)).movedim(0, 2) for name, value in u_bar.items()}
         prepare, skip = with_parameters(self.model, "prepare"), len(here.x) - here.segment.steps
 
-        def row(x: Tensor, u_row: Values) -> Values:
-            def outputs(parameters: Values) -> Values:
-                u = prepare(parameters, x.unsqueeze(0))
-                return {name: u[name][0, skip:] for name in u_row}
+        def product(copies: Values, x: Tensor, u_row: Values) -> Tensor:
+            u = prepare(copies, x.unsqueeze(0))
+            return inner_product((u[name][0, skip:] for name in u_row), u_row.values())
 
-            return vjp(outputs, self._in_prepare)[1](u_row)[0]  # type: ignore[no-any-return]
-
-        over_batch = vmap(row, in_dims=(1, 0))
-        grads = vmap(over_batch, in_dims=(None, 0))(here.x, cotangent)
-        for name, grad in grads.items():
+        over_batch = vmap(product, in_dims=(0, 1, 0))
+        over_active = vmap(over_batch, in_dims=(0, None, 0))
+        for name, grad in row_gradients(parameters, tuple(common.shape), over_active, here.x, cotangent).items():
             self._add(name, Scaled(grad, common))
 
     def _add_readout(self, here: SegmentStates, cotangents: Cotangents) -> None:
@@ -163,15 +244,36 @@ class ParameterGradients:
             ends.append((last, {n: v[-1:] for n, v in here.after.items()}, {n: v[-1:] for n, v in here.u.items()}))
         readout = with_parameters(self.model, "readout")
 
-        def row(s: Values, u: Values, y_bar: Tensor) -> Values:
-            return vjp(lambda parameters: readout(parameters, s, u), self._in_readout)[1](y_bar)[0]  # type: ignore[no-any-return]
+        def product(copies: Values, s: Values, u: Values, y_bar: Tensor) -> Tensor:
+            return inner_product([readout(copies, s, u)], [y_bar])
 
         for y_bar, s, u in ends:
             common = y_bar.exponent.amax(0)
-            over_batch = vmap(row, in_dims=(1, 1, 1))
+            over_batch = vmap(product, in_dims=(0, 1, 1, 1))
+            over_active = vmap(over_batch, in_dims=(0, None, None, 1))
             mantissa = y_bar.at(common.expand_as(y_bar.exponent))
-            for name, grad in vmap(over_batch, in_dims=(None, None, 1))(s, u, mantissa).items():
+            grads = row_gradients(self._in_readout, tuple(common.shape), over_active, s, u, mantissa)
+            for name, grad in grads.items():
                 self._add(name, Scaled(grad, common))
+
+
+def row_gradients(parameters: Values, rows: tuple[int, ...], product: Callable[..., Tensor], *args: Any) -> Values:
+    """Gradients of one real number a row, for each row alone: every row has a copy of the parameters.
+
+    Args:
+        parameters: By name.
+        rows: Their number, in one dimension or several.
+        product: Given the copies ``(*rows, *)`` and ``args``, the numbers ``(*rows)``.
+        args: What else it takes.
+
+    Returns:
+        Parameter name to ``(*rows, *parameter shape)``.
+    """
+    with torch.enable_grad():
+        copies = {name: p.detach().expand(*rows, *p.shape).requires_grad_() for name, p in parameters.items()}
+        found = torch.autograd.grad(product(copies, *args).sum(), list(copies.values()), allow_unused=True)
+    grads = zip(copies.items(), found, strict=True)
+    return {name: torch.zeros_like(copy) if g is None else g for (name, copy), g in grads}
 
 
 def step_gradients(here: SegmentStates, model: Recurrence, parameters: Values, delta: Values) -> Values:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gradscope.contract.component import INPUT
 from gradscope.contract.sequence import SequenceModel
+from gradscope.dynamics.pullbacks import inner_product
 from gradscope.errors import Unmeasurable
 from gradscope.measurements.gradient_result import GradientNorms
 from gradscope.measurements.losses import Loss, log10_last_norm, output_cotangents
@@ -28,13 +29,14 @@ def sequence_gradients(
 ) -> GradientNorms:
     """:func:`~gradscope.measurements.gradient_norms.gradient_norms` for a model without a recurrent state."""
     for index, length in enumerate(record.lengths):
-        _nodes_of_length(model, x[:, :length], index, loss, seed, record)
+        y_bar = _nodes_of_length(model, x[:, :length], index, loss, seed, record)
         if weight_gradients:
-            _weights_of_length(model, x[:, :length], index, loss, seed, record)
+            _weights_of_length(model, x[:, :length], y_bar, index, record)
     return record.result()
 
 
-def _nodes_of_length(model: SequenceModel, x: Tensor, index: int, loss: Loss, seed: int, record: Record) -> None:
+def _nodes_of_length(model: SequenceModel, x: Tensor, index: int, loss: Loss, seed: int, record: Record) -> Tensor:
+    """Puts a length's norms into the record; returns ∂L/∂y."""
     with torch.enable_grad():
         leaf = x.detach().clone().requires_grad_()
         y, nodes = model.forward_with_nodes(leaf)
@@ -47,6 +49,7 @@ def _nodes_of_length(model: SequenceModel, x: Tensor, index: int, loss: Loss, se
         record.norms[name][index, :, : x.shape[1]] = norm.cpu()
         if name in record.largest:
             record.largest[name][index, :, : x.shape[1]] = value.log10_largest_entry().cpu()
+    return y_bar
 
 
 def scaled_gradients(model: SequenceModel, y: Tensor, nodes: dict[str, Tensor], y_bar: Tensor) -> dict[str, Scaled]:
@@ -89,7 +92,9 @@ def _cotangent(y: Tensor, loss: Loss, seed: int) -> Tensor:
 def _backward(y: Tensor, nodes: dict[str, Tensor], y_bar: Tensor) -> dict[str, Tensor]:
     if not nodes:
         return {}
-    grads = torch.autograd.grad(y, list(nodes.values()), y_bar, retain_graph=True, allow_unused=True)
+    with torch.enable_grad():
+        product = inner_product([y], [y_bar])
+    grads = torch.autograd.grad(product, list(nodes.values()), retain_graph=True, allow_unused=True)
     return {n: torch.zeros_like(v) if g is None else g for (n, v), g in zip(nodes.items(), grads, strict=True)}
 
 
@@ -106,19 +111,17 @@ def _has_underflow(value: Tensor) -> bool:
     return bool((largest < 10 ** _comfortable(value.dtype)).any())
 
 
-def _weights_of_length(model: SequenceModel, x: Tensor, index: int, loss: Loss, seed: int, record: Record) -> None:
+def _weights_of_length(model: SequenceModel, x: Tensor, y_bar: Tensor, index: int, record: Record) -> None:
     """One backward pass a sample: modules need not support vectorisation, and the batch's mean would mix samples."""
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     if not parameters:
         return
     for name in parameters:
         record.weights.setdefault(name, record.blank())
-    with torch.no_grad():
-        y_bar = _cotangent(model(x), loss, seed)
     for sample in range(len(x)):
         with torch.enable_grad():
-            y = model(x[sample : sample + 1])
-            grads = torch.autograd.grad(y, list(parameters.values()), y_bar[sample : sample + 1], allow_unused=True)
+            product = inner_product([model(x[sample : sample + 1])], [y_bar[sample : sample + 1]])
+            grads = torch.autograd.grad(product, list(parameters.values()), allow_unused=True)
         for (name, parameter), grad in zip(parameters.items(), grads, strict=True):
             value = torch.zeros_like(parameter) if grad is None else grad
             record.weights[name][index, sample] = _log10_norm(value).cpu()

@@ -39,7 +39,7 @@ class RunConfiguration:
     seed: int
     device: str
     dtype: str
-    threads: int | None
+    threads: int
     max_memory: float
     format: str
     out: Path | None

@@ -20,17 +20,15 @@ _EVERYWHERE: dict[str, str | None] = {
     "seed": "0",
     "device": "auto",
     "dtype": "float32",
-    "threads": None,  # torch's own choice
+    "threads": "1",  # small products are several times slower on two, and the cores belong to other processes
     "max_memory": "8",
     "format": "table",
     "out": None,
 }
-_SMALL_MATRICES = {"threads": "1"}  # they are slower on more than one
 
 DEFAULTS: dict[str, dict[str, str | None]] = {
     "compare": _EVERYWHERE | {"lengths": "10..1000", "relative_to": None, "component": None, "clip_norm": None},
     "spectrum": _EVERYWHERE
-    | _SMALL_MATRICES
     | {
         "length": "200",
         "steps": "every:20",
@@ -41,7 +39,6 @@ DEFAULTS: dict[str, dict[str, str | None]] = {
         "dtype": "float64",
     },
     "sensitivity": _EVERYWHERE
-    | _SMALL_MATRICES
     | {
         "arch": "lru,lstm,gru",
         "lambda_": "0.9..0.9999",

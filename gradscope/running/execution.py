@@ -27,8 +27,7 @@ def execute(command: MeasuringCommand, configuration: RunConfiguration) -> int:
     """Measures, writes the files, prints the result; returns the exit code."""
     started = time.perf_counter()
     messages = Messages(quiet=configuration.quiet)
-    if configuration.threads is not None:
-        torch.set_num_threads(configuration.threads)
+    torch.set_num_threads(configuration.threads)
     plan = command.plan_of(configuration)
     if configuration.out is not None:
         store.prepare_folder(configuration.out)

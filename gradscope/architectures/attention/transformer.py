@@ -110,14 +110,10 @@ class _Layer(nn.Module):
         return stream + F.linear(inner, self.weight_2, self.bias_2)
 
     def _attention(self, x: Tensor) -> Tensor:
-        length = x.shape[1]
         qkv = F.linear(x, self.weight_qkv, self.bias_qkv).unflatten(-1, (3, self.heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (batch, heads, length, head size) each
-        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-        future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
-        weights = scores.masked_fill(future, -math.inf).softmax(-1)
-        mixed: Tensor = (weights @ v).transpose(1, 2).flatten(2)
-        return mixed
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # softmax(q kᵀ / √d + mask) v
+        return mixed.transpose(1, 2).flatten(2)
 
 
 def _layer_symmetry(size: int, ff: int, heads: int) -> Symmetry:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gradscope.architectures.memory_dials import GateBias
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.matrix_state import MatrixStateRecurrence
+from gradscope.contract.matrix_state import DeltaRuleRecurrence
 from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
@@ -18,7 +18,7 @@ from gradscope.numerics.activations import sigmoid
 from gradscope.numerics.spectrum import Spectrum
 
 
-class DeltaNet(MatrixStateRecurrence):
+class DeltaNet(DeltaRuleRecurrence):
     """One head with key and value size ``hidden_size``, without the optional short convolution.
 
     S_t = S_{t−1} + β_t k_t (v_t − S_{t−1}ᵀ k_t)ᵀ = (I − β_t k_t k_tᵀ) S_{t−1} + β_t k_t v_tᵀ;  y_t = S_tᵀ q_t / √d_k.

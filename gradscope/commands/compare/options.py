@@ -28,8 +28,7 @@ OPTIONS = with_defaults(
             "is <state> in any case.",
         ),
         "no_remedies": Setting(FLAG, "", MEASURE, "Do not try what may help where something is wrong."),
-        **shared("seeds", "seed", "device", "dtype"),
-        **shared_with_help("threads", "Threads that torch may use; its own choice when not given."),
+        **shared("seeds", "seed", "device", "dtype", "threads"),
         **shared_with_help("max_memory", "Refuse models without a recurrence that need more memory than this."),
         "clip_norm": Setting(
             POSITIVE, "C", RESULT, "Say by which factor clipping to this norm would shrink the weight gradients."

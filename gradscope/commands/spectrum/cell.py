@@ -11,7 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from gradscope.commands.spectrum.columns import NO_RECURRENT_STATE, TABLES, TEMPORAL_REACH
-from gradscope.commands.spectrum.options import ALL_LAGS, SpectrumConfiguration
+from gradscope.commands.spectrum.options import PRODUCT_LAGS, SpectrumConfiguration
 from gradscope.contract.combinators import Stack
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.matrix_state import MatrixStateRecurrence
@@ -42,7 +42,7 @@ class SpectrumCell(ModelCell):
         leading: How many leading eigenvalues; 0 for all of them up to a state of 512 numbers.
         temporal: The temporal Jacobian too, which a model without a recurrent state gets in any case.
         products: Norms of the products ∂s_T/∂s_t.
-        every_step: Products at every lag, not at some of a long sequence's.
+        every_step: Products at every lag, not at some log-spaced ones.
     """
 
     command = "spectrum"
@@ -162,9 +162,10 @@ def _unmeasured(cell: SpectrumCell, model: Model) -> dict[str, Any]:
 
 
 def _lags(cell: SpectrumCell) -> list[int]:
-    if cell.every_step or cell.length <= ALL_LAGS:
+    """About as many as are asked for: small ones that round to the same number count once."""
+    if cell.every_step or cell.length <= PRODUCT_LAGS:
         return list(range(1, cell.length + 1))
-    return sorted({round(lag) for lag in np.geomspace(1, cell.length, ALL_LAGS)})
+    return sorted({round(lag) for lag in np.geomspace(1, cell.length, PRODUCT_LAGS)})
 
 
 def _summary_row(cell: SpectrumCell, spectrum: JacobianSpectrum, exponents: LyapunovExponents) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from gradscope.running.configuration import RunConfiguration
 from gradscope.running.options import COUNT, FLAG, WHAT, shared, shared_with_help
 from gradscope.running.setting import Setting, with_defaults, without_folder
 
-ALL_LAGS = 2000  # products of longer sequences are written at so many log-spaced lags unless every step is asked for
+PRODUCT_LAGS = 40  # products ∂s_T/∂s_t are taken at so many log-spaced lags unless every step is asked for
 
 OPTIONS = with_defaults(
     "spectrum",
@@ -42,7 +42,7 @@ OPTIONS = with_defaults(
         ),
         **shared("hidden_size", "num_layers", "match", "checkpoint", "input", "data", "input_size", "batch"),
         **shared("seeds", "seed", "device", "dtype", "threads", "max_memory", "format", "out"),
-        **shared_with_help("every_step", f"Products at every lag of sequences above {ALL_LAGS} steps."),
+        **shared_with_help("every_step", f"Products ∂s_T/∂s_t at every lag, not at {PRODUCT_LAGS} log-spaced ones."),
         **shared("resume", "quiet"),
     },
 )
