@@ -14,6 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from gradscope.contract.model import Model
+from gradscope.contract.recurrence import Recurrence
+from gradscope.contract.state import Prepared
 from gradscope.errors import Unmeasurable
 
 PROBE_STEPS = 8  # of a model's input, to see that it is causal
@@ -49,6 +51,9 @@ def check_answers(model: Model, x: Tensor) -> None:
     """
     x = x if len(x) > 1 else torch.cat([x, _another(x)])
     changed = torch.cat([x[:, :-1], _another(x[:, -1:])], dim=1)
+    if isinstance(model, Recurrence):
+        with torch.no_grad():
+            check_step(model, {name: value[:, 0] for name, value in model.prepare(x[:, :1]).items()})
     with torch.no_grad(), unchanged(model):
         y = model(x)
         again = model(x)
@@ -69,6 +74,27 @@ def check_answers(model: Model, x: Tensor) -> None:
             "The model is not causal: its last input changes earlier outputs, so a gradient has no direction in time; "
             "mask the future or use one direction only."
         )
+
+
+def check_step(model: Recurrence, u: Prepared) -> None:
+    """Raises :class:`Unmeasurable` for a step that writes into the state or the inputs that it is given.
+
+    Args:
+        model: The recurrence.
+        u: What a step consumes, ``(batch, *)``.
+    """
+    u = {name: value.clone() for name, value in u.items()}
+    s = model.initial_state(len(next(iter(u.values()))))
+    first = torch.ones((), dtype=torch.int64, device=next(iter(s.values())).device)
+    given = [(name, value, value._version) for name, value in (*s.items(), *u.items())]
+    with torch.no_grad(), unchanged(model):
+        model.step(dict(s), dict(u), first)
+    for name, value, version in given:
+        if value._version != version:
+            raise Unmeasurable(
+                f"The step of {model.called} writes into '{name}', which it is given and which others need; let it work "
+                f"on a copy, {name} = {name}.clone()."
+            )
 
 
 def _another(x: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from gradscope.contract.component import in_layer, layer_of, within_layer
 from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.matrix_state import DeltaRuleRecurrence
 from gradscope.contract.model import Model
+from gradscope.contract.probe import check_step
 from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.adjoint import RecurrenceAdjoint
 from gradscope.dynamics.chain import ChainAdjoint
@@ -35,7 +36,7 @@ from gradscope.dynamics.delta_rule import DeltaRuleAdjoint
 from gradscope.dynamics.diagonal import DiagonalAdjoint
 from gradscope.dynamics.joint_jacobians import JointJacobians, recurrences_of
 from gradscope.dynamics.program.adjoint import ProgramAdjoint
-from gradscope.dynamics.program.follow import followed_trajectory
+from gradscope.dynamics.program.follow import first_prepared, followed_trajectory
 from gradscope.dynamics.replay import ReplayedAdjoint
 from gradscope.dynamics.segments import Segment, reversed_segments
 from gradscope.dynamics.state_jacobians import StateJacobians, state_jacobians
@@ -120,6 +121,7 @@ class RecurrenceLinearization:
         self.model = model
         self._kind: Callable[[Trajectory, Wants], RecurrenceAdjoint] = ReplayedAdjoint
         if not accelerated:
+            check_step(model, first_prepared(model, x))
             self.trajectory = Trajectory(model, x)
         elif isinstance(model, ChainRecurrence):
             self.trajectory, self._kind = Trajectory(model, x), ChainAdjoint
@@ -131,6 +133,7 @@ class RecurrenceLinearization:
             self.trajectory, self._kind = Trajectory(model, x), DeltaRuleAdjoint
             self.trajectory.executor = "identity plus rank one"
         else:
+            check_step(model, first_prepared(model, x))
             self.trajectory, program = followed_trajectory(model, x)
             if program is not None:
                 self._kind = partial(ProgramAdjoint, program)

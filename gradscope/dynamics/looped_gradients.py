@@ -51,6 +51,8 @@ def norms_of_shares(here: SegmentStates, model: Recurrence, names: tuple[str, ..
 def _vectorised_or(vectorised: Callable[[], _Found], looped: Callable[[], _Found]) -> _Found:
     try:
         return vectorised()
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, NotImplementedError):  # torch.func refuses with one of them what it cannot batch
         return looped()
 
