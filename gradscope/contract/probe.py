@@ -92,8 +92,8 @@ def check_step(model: Recurrence, u: Prepared) -> None:
     for name, value, version in given:
         if value._version != version:
             raise Unmeasurable(
-                f"The step of {model.called} writes into '{name}', which it is given and which others need; let it work "
-                f"on a copy, {name} = {name}.clone()."
+                f"The step of {model.called} writes into '{name}', which it is given and which others need; let it "
+                f"work on a copy, {name} = {name}.clone()."
             )
 
 

@@ -12,7 +12,7 @@ and of the values that its stages hand on. Blocks come first, then each stage's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -22,11 +22,18 @@ from gradscope.contract.chain import ChainRecurrence, Derivatives, Stage
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.adjoint import RecurrenceAdjoint
 from gradscope.dynamics.cotangents import LocalSteps
+from gradscope.dynamics.in_place import (
+    Operation,
+    accumulate_matrix_product,
+    accumulate_product,
+    add_product,
+    by_step,
+    matrix_product,
+    product,
+)
 from gradscope.dynamics.segments import SegmentStates
 from gradscope.errors import UsageError
 from gradscope.numerics.scaled import expand_like
-
-Operation = tuple[Callable[..., Tensor], list[tuple[Tensor, ...]]]
 
 
 @dataclass
@@ -231,7 +238,7 @@ class Program:
         buffer = torch.empty_like(value.nodes[name], memory_format=torch.contiguous_format)
         self._derivatives.append((stage, index, name, buffer))
         source[name] = self.totals[name]
-        return _add_product, _by_step(base, buffer, source[value.name], self.totals[name])
+        return add_product, by_step(base, buffer, source[value.name], self.totals[name])
 
     def _through_slots(
         self, stage: int, index: int, value: Differentiated, source: Tensor, written: set[int]
@@ -242,8 +249,8 @@ class Program:
             buffer = like.new_empty((*like.shape[:2], len(run), like.shape[2]))
             self._derivatives.append((stage, index, run, buffer))
             target = self.tape[:-1, ..., run[0] : run[-1] + 1, :]
-            operation = _accumulate_product if run[0] in written else _product
-            operations.append((operation, _by_step(buffer, source.unsqueeze(3), target)))
+            operation = accumulate_product if run[0] in written else product
+            operations.append((operation, by_step(buffer, source.unsqueeze(3), target)))
         written.update(value.slots)
         return operations
 
@@ -257,7 +264,7 @@ class Program:
         slot = self.layout.blocks[stage.input] if index == 0 else self.layout.handed_on[index - 1][stage.input]
         rows = self.tape[:-1].flatten(1, 2).flatten(2)  # (steps, active · batch, slots · hidden_size)
         a_bar, target = rows[..., gates.start * size : gates.stop * size], rows[..., slot * size : (slot + 1) * size]
-        operation = _accumulate_matrix_product if slot in written else _matrix_product
+        operation = accumulate_matrix_product if slot in written else matrix_product
         written.add(slot)
         weight = getattr(self._model, stage.weight).detach()
         return operation, [(a, weight, out) for a, out in zip(a_bar.unbind(0), target.unbind(0), strict=True)]
@@ -351,30 +358,6 @@ class ChainAdjoint(RecurrenceAdjoint):
         else:
             program.load(maps)
         return ChainSteps(self.model, here, maps, program)
-
-
-def _by_step(*operands: Tensor) -> list[tuple[Tensor, ...]]:
-    return list(zip(*(operand.unbind(0) for operand in operands), strict=True))
-
-
-def _product(derivative: Tensor, cotangent: Tensor, out: Tensor) -> Tensor:
-    return torch.mul(derivative, cotangent, out=out)
-
-
-def _accumulate_product(derivative: Tensor, cotangent: Tensor, out: Tensor) -> Tensor:
-    return out.addcmul_(derivative, cotangent)
-
-
-def _add_product(base: Tensor, derivative: Tensor, cotangent: Tensor, out: Tensor) -> Tensor:
-    return torch.addcmul(base, derivative, cotangent, out=out)
-
-
-def _matrix_product(a_bar: Tensor, weight: Tensor, out: Tensor) -> Tensor:
-    return torch.mm(a_bar, weight, out=out)
-
-
-def _accumulate_matrix_product(a_bar: Tensor, weight: Tensor, out: Tensor) -> Tensor:
-    return out.addmm_(a_bar, weight)
 
 
 def _runs(slots: list[int], written: set[int]) -> list[list[int]]:

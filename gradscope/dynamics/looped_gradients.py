@@ -1,7 +1,7 @@
-"""Gradients of the parameters in a step by plain autograd, one sample and length at a time.
+"""Gradients of the parameters in a step by autograd through it, of all steps at once where torch can.
 
 What torch cannot vectorise (Python that branches on values, updates in place, a function with a derivative of its own)
-is differentiated so: right, and slow.
+is differentiated one sample and length at a time: right, and slow.
 """
 
 from __future__ import annotations
@@ -13,10 +13,48 @@ import torch
 from torch import Tensor
 
 from gradscope.contract.recurrence import Recurrence
-from gradscope.dynamics.parameter_gradients import Values, recurrent_norms, step_gradients, with_parameters
+from gradscope.dynamics.cotangents import LocalSteps
+from gradscope.dynamics.parameter_gradients import (
+    Values,
+    parameters_used,
+    recurrent_norms,
+    step_gradients,
+    with_parameters,
+)
 from gradscope.dynamics.segments import SegmentStates
+from gradscope.numerics.scaled import expand_like
 
 _Found = TypeVar("_Found")
+
+
+class StepsOfAnyCode(LocalSteps):
+    """Steps whose gradients of parameters follow from δ by autograd through the step, whatever it is made of.
+
+    Args:
+        model: The recurrence.
+        here: The segment.
+        in_step: The parameters that act in the step.
+    """
+
+    def __init__(self, model: Recurrence, here: SegmentStates, in_step: Values) -> None:
+        self._model, self._here, self._in_step = model, here, in_step
+
+    def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
+        """By vectorised vector-Jacobian products of all steps, where torch can."""
+        if not self._in_step:
+            return {}
+        delta = {name: value * expand_like(alignment, value) for name, value in self.delta.items()}
+        return gradients_of_steps(self._here, self._model, self._in_step, delta)
+
+    def recurrent_norm(self) -> Tensor:
+        """By one vector-Jacobian product a step and sample."""
+        return norms_of_shares(self._here, self._model, self._model.recurrent_parameters, self.delta)
+
+
+def parameters_in_step(model: Recurrence, here: SegmentStates) -> Values:
+    """The parameters that the first step of a segment uses."""
+    s, u = ({name: value[0] for name, value in values.items()} for values in (here.states, here.u))
+    return parameters_used(model, lambda step: step(s, u, here.times[0]), "step")
 
 
 def gradients_of_steps(here: SegmentStates, model: Recurrence, parameters: Values, delta: Values) -> Values:

@@ -12,14 +12,13 @@ from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.adjoint import RecurrenceAdjoint
 from gradscope.dynamics.cotangents import LocalSteps
-from gradscope.dynamics.looped_gradients import gradients_of_steps, norms_of_shares
-from gradscope.dynamics.parameter_gradients import Values, parameters_used
+from gradscope.dynamics.looped_gradients import StepsOfAnyCode, parameters_in_step
+from gradscope.dynamics.parameter_gradients import Values
 from gradscope.dynamics.pullbacks import over_lengths
 from gradscope.dynamics.segments import SegmentStates
-from gradscope.numerics.scaled import expand_like
 
 
-class ReplayedSteps(LocalSteps):
+class ReplayedSteps(StepsOfAnyCode):
     """Steps whose adjoint is one call of autograd with respect to all nodes of a stretch.
 
     Every new state is passed on through a copy. A copy's gradient counts the later steps alone, which is δ_t; the
@@ -27,7 +26,7 @@ class ReplayedSteps(LocalSteps):
     """
 
     def __init__(self, model: Recurrence, here: SegmentStates, in_step: Values) -> None:
-        self._model, self._here, self._in_step = model, here, in_step
+        super().__init__(model, here, in_step)
         active = here.segment.active
         shape = (here.segment.steps, active)
         self.delta = {n: v.new_zeros((*shape, *v.shape[1:])) for n, v in here.after.items()}
@@ -86,17 +85,6 @@ class ReplayedSteps(LocalSteps):
         """Gradients at the steps' inputs."""
         return self._u_bar
 
-    def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
-        """By vectorised vector-Jacobian products of all steps."""
-        if not self._in_step:
-            return {}
-        delta = {name: value * expand_like(alignment, value) for name, value in self.delta.items()}
-        return gradients_of_steps(self._here, self._model, self._in_step, delta)
-
-    def recurrent_norm(self) -> Tensor:
-        """By one vector-Jacobian product a step and sample."""
-        return norms_of_shares(self._here, self._model, self._model.recurrent_parameters, self.delta)
-
 
 class ReplayedAdjoint(RecurrenceAdjoint):
     """The adjoint of any recurrence."""
@@ -106,10 +94,7 @@ class ReplayedAdjoint(RecurrenceAdjoint):
     def local_steps(self, here: SegmentStates) -> LocalSteps:
         """A replayed segment."""
         if self._in_step is None:
-            self._in_step = {}
-            if self.wants.parameters:
-                s, u = ({n: v[0] for n, v in values.items()} for values in (here.states, here.u))
-                self._in_step = parameters_used(self.model, lambda f: f(s, u, here.times[0]), "step")
+            self._in_step = parameters_in_step(self.model, here) if self.wants.parameters else {}
         return ReplayedSteps(self.model, here, self._in_step)
 
 

@@ -6,7 +6,8 @@ goes straight to its place among the others. A product and what is added to it a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from gradscope.contract.state import Prepared, State
+from gradscope.dynamics.in_place import Operation
 from gradscope.dynamics.program.program import (
     LINEAR,
     VIEWS,
@@ -48,136 +50,139 @@ class ForwardLoop:
     """
 
     def __init__(self, program: Program, batch: int) -> None:
-        self._program, self._batch = program, batch
-        self._buffers: dict[Value, Tensor] = {}
-        self._uses, self._written = self._counted_uses(), set[Value]()
-
-    def _counted_uses(self) -> dict[Value, int]:
-        counts: dict[Value, int] = {}
-        for instruction in self._program.traced.instructions:
-            for value in arguments(instruction) if instruction is not None else ():
-                counts[value] = counts.get(value, 0) + 1
-        for value in self._program.traced.outputs.values():
-            counts[value] = counts.get(value, 0) + 1
-        return counts
+        self.program, self.batch = program, batch
+        self.buffers: dict[Value, Tensor] = {}
+        self.fused = _fused_products(program)
+        self._hoists = [
+            (number, instruction)
+            for number, instruction in program.instructions()
+            if not program.depends_on_state(Value(number))
+        ]
 
     @torch.no_grad()
     def run(self, x: Tensor, u: Prepared, s: State, start: int) -> State:
         """As :meth:`gradscope.Recurrence.run`."""
-        program, steps = self._program, len(x)
-        times = torch.arange(start + 1, start + 1 + steps, device=x.device)
-        hoisted = self._hoisted(u, times)
-        after = {name: value.new_empty((steps, *value.shape)) for name, value in s.items()}
-        values: dict[Value, Operands] = {v: list(known.unbind(0)) for v, known in hoisted.items()}
-        places = {program.traced.outputs[name]: name for name in after}
-        for name, value in program.blocks.items():
-            values[value] = [s[name], *after[name][:-1].unbind(0)]
-        operations: list[tuple[Callable[..., Any], list[tuple[Any, ...]]]] = []
-        skipped = self._fused(hoisted)
-        for number, instruction in enumerate(program.traced.instructions):
-            if instruction is None or Value(number) in skipped or not self._is_sequential(instruction, number):
-                continue
-            self._add(operations, number, instruction, values, after, places, skipped, hoisted, steps)
-        for name, value in program.traced.outputs.items():
-            if places[value] != name or value not in self._written:
-                operations.append((_copy, _rows(steps, after[name].unbind(0), values[value])))
-        for index in range(steps):
-            for function, operands in operations:
+        times = torch.arange(start + 1, start + 1 + len(x), device=x.device)
+        block = _Block(self, self._hoisted(u, times), s, len(x))
+        for number, instruction in self.program.instructions():
+            if self.program.depends_on_state(Value(number)) and Value(number) not in self.fused:
+                block.add(number, instruction)
+        block.add_copies()
+        for index in range(len(x)):
+            for function, operands in block.operations:
                 function(*operands[index])
-        return after
-
-    def _is_sequential(self, instruction: Instruction, number: int) -> bool:
-        return self._program.depends_on_state(Value(number))
+        return block.after
 
     def _hoisted(self, u: Prepared, times: Tensor) -> Environment:
         """Everything that does not depend on the state, ``(steps, batch, *)``."""
-        program, rows = self._program, len(times) * self._batch
-        found: Environment = {}
-        prepared = prepared_rows(u)
-        for (kind, name), value in program.traced.inputs.items():
-            if kind == "u":
-                found[value] = prepared[name]
-            elif kind == "t":
-                found[value] = times.repeat_interleave(self._batch)
-        for number, instruction in enumerate(program.traced.instructions):
-            if instruction is not None and not program.depends_on_state(Value(number)):
-                run(instruction, number, found, rows, exact=False)
-        return {v: self._by_step(known, len(times)) for v, known in found.items()}
+        rows = len(times) * self.batch
+        found = self.program.given({}, prepared_rows(u), times.repeat_interleave(self.batch))
+        for number, instruction in self._hoists:
+            run(instruction, number, found, rows, exact=False)
+        return {value: self._by_step(known, len(times)) for value, known in found.items()}
 
     def _by_step(self, known: Tensor, steps: int) -> Tensor:
-        if not known.dim() or len(known) != steps * self._batch:
+        if not known.dim() or len(known) != steps * self.batch:
             return known.expand(steps, *known.shape)
-        rows = known.reshape(steps, self._batch, *known.shape[1:])
+        rows = known.reshape(steps, self.batch, *known.shape[1:])
         return rows.unsqueeze(-1) if known.dim() == 1 else rows  # a step's number is a column beside features
 
-    def _fused(self, hoisted: Environment) -> dict[Value, Instruction]:
-        """Products that are read once, by the addition of what does not depend on the state."""
-        found: dict[Value, Instruction] = {}
-        for instruction in self._program.traced.instructions:
-            if instruction is None or base_name(instruction) != "add" or instruction.kwargs:
-                continue
-            dependent = [v for v in arguments(instruction) if self._program.depends_on_state(v)]
-            other = [v for v in arguments(instruction) if not self._program.depends_on_state(v)]
-            if len(dependent) != 1 or len(other) != 1 or self._uses[dependent[0]] != 1:
-                continue
-            product = self._program.traced.instructions[dependent[0].number]
-            same = self._program.shape(other[0]) == instruction.shapes[0]
-            if product is not None and base_name(product) in LINEAR and base_name(product) != "addmm" and same:
-                found[dependent[0]] = product
-        return found
 
-    def _add(
-        self,
-        operations: list[tuple[Callable[..., Any], list[tuple[Any, ...]]]],
-        number: int,
-        instruction: Instruction,
-        values: dict[Value, Operands],
-        after: State,
-        places: dict[Value, str],
-        skipped: dict[Value, Instruction],
-        hoisted: Environment,
-        steps: int,
-    ) -> None:
+def _fused_products(program: Program) -> dict[Value, Instruction]:
+    """Products that are read once, by the addition of what does not depend on the state."""
+    uses = Counter(value for _, instruction in program.instructions() for value in arguments(instruction))
+    uses.update(program.traced.outputs.values())
+    found: dict[Value, Instruction] = {}
+    for _, instruction in program.instructions():
+        if base_name(instruction) != "add" or instruction.kwargs:
+            continue
+        dependent = [v for v in arguments(instruction) if program.depends_on_state(v)]
+        other = [v for v in arguments(instruction) if not program.depends_on_state(v)]
+        if len(dependent) != 1 or len(other) != 1 or uses[dependent[0]] != 1:
+            continue
+        product = program.traced.instructions[dependent[0].number]
+        same = program.shape(other[0]) == instruction.shapes[0]
+        if product is not None and base_name(product) in LINEAR and base_name(product) != "addmm" and same:
+            found[dependent[0]] = product
+    return found
+
+
+class _Block:
+    """The operations of one step, each with its operands at every step of a block.
+
+    Args:
+        loop: With the program, its buffers and its fused products.
+        hoisted: What does not depend on the state.
+        s: The state before the block.
+        steps: How many.
+
+    Attributes:
+        operations: In the order of computation.
+        after: The new states, written by the operations, ``(steps, batch, *)``.
+    """
+
+    def __init__(self, loop: ForwardLoop, hoisted: Environment, s: State, steps: int) -> None:
+        self._loop, self._program, self._batch, self._steps = loop, loop.program, loop.batch, steps
+        self._hoisted = hoisted
+        self.after = {name: value.new_empty((steps, *value.shape)) for name, value in s.items()}
+        self.operations: list[Operation] = []
+        self._places = {self._program.traced.outputs[name]: name for name in self.after}
+        self._written: set[Value] = set()
+        self._values: dict[Value, Operands] = {value: list(known.unbind(0)) for value, known in hoisted.items()}
+        for name, value in self._program.blocks.items():
+            self._values[value] = [s[name], *self.after[name][:-1].unbind(0)]
+
+    def add(self, number: int, instruction: Instruction) -> None:
+        """One instruction that depends on the state."""
         name, value = base_name(instruction), Value(number)
-        if name in VIEWS and self._viewed(number, instruction, values):
+        if name in VIEWS and self._viewed(number, instruction):
             return
-        out = self._place(value, after, places, steps)
-        values[value] = out
-        fused = next((v for v in arguments(instruction) if v in skipped), None)
+        out = self._values[value] = self._place(value)
+        fused = next((v for v in arguments(instruction) if v in self._loop.fused), None)
         if fused is not None:
             (other,) = (v for v in arguments(instruction) if v != fused)
-            argument, matrix, bias = _product_of(skipped[fused])
-            added = hoisted[other] if bias is None else hoisted[other] + bias
-            operations.append((_addmm, _rows(steps, added.unbind(0), values[argument], Everywhere([matrix]), out)))
+            argument, matrix, bias = _product_of(self._loop.fused[fused])
+            added = self._hoisted[other] if bias is None else self._hoisted[other] + bias
+            self._operate(_addmm, list(added.unbind(0)), self._values[argument], Everywhere([matrix]), out)
         elif name in LINEAR and name != "addmm":
             argument, matrix, bias = _product_of(instruction)
             if bias is None:
-                operations.append((_mm, _rows(steps, values[argument], Everywhere([matrix]), out)))
+                self._operate(_mm, self._values[argument], Everywhere([matrix]), out)
             else:
-                rows = _rows(steps, Everywhere([bias]), values[argument], Everywhere([matrix]), out)
-                operations.append((_addmm, rows))
+                self._operate(_addmm, Everywhere([bias]), self._values[argument], Everywhere([matrix]), out)
         else:
-            operations.append(self._called(instruction, values, out, steps))
+            self._call(instruction, out)
 
-    def _place(self, value: Value, after: State, places: dict[Value, str], steps: int) -> Operands:
+    def add_copies(self) -> None:
+        """Of new blocks that are not written to their place by the instruction that computes them."""
+        for name, value in self._program.traced.outputs.items():
+            if self._places[value] != name or value not in self._written:
+                self._operate(_copy, list(self.after[name].unbind(0)), self._values[value])
+
+    def _operate(self, function: Callable[..., Any], *columns: Operands) -> None:
+        full = [list(column) * self._steps if isinstance(column, Everywhere) else column for column in columns]
+        self.operations.append((function, list(zip(*full, strict=True))))
+
+    def _place(self, value: Value) -> Operands:
         """Where a value is written: its place in the new state, or a buffer that all steps share."""
-        if value in places:
+        if value in self._places:
             self._written.add(value)
-            return list(after[places[value]].unbind(0))
-        if value not in self._buffers:
-            like = next(iter(after.values()))
-            shape = tuple(self._batch if size == TRACED_BATCH else size for size in self._program.shape(value))
+            return list(self.after[self._places[value]].unbind(0))
+        buffers = self._loop.buffers
+        if value not in buffers:
+            like = next(iter(self.after.values()))
+            shape = tuple(_sized(size, self._batch) for size in self._program.shape(value))
             instruction = self._program.traced.instructions[value.number]
             assert instruction is not None
-            self._buffers[value] = like.new_empty(shape, dtype=instruction.dtypes[0])
-        return Everywhere([self._buffers[value]])
+            buffers[value] = like.new_empty(shape, dtype=instruction.dtypes[0])
+        return Everywhere([buffers[value]])
 
-    def _viewed(self, number: int, instruction: Instruction, values: dict[Value, Operands]) -> bool:
+    def _viewed(self, number: int, instruction: Instruction) -> bool:
         """Whether the results are views of what the steps write to, which are then made once."""
         dependent = [v for v in arguments(instruction) if self._program.depends_on_state(v)]
         if len(dependent) != 1 or isinstance(instruction.args[0], tuple | list):
             return False
-        source = values[dependent[0]]
+        source = self._values[dependent[0]]
 
         def taken(one: Tensor) -> list[Tensor]:
             def told(v: Any) -> Any:
@@ -193,33 +198,34 @@ class ForwardLoop:
         parts = [taken(one) for one in source]
         kind: type[list[Any]] = Everywhere if isinstance(source, Everywhere) else list
         for item in range(len(instruction.shapes)):
-            values[Value(number, item if instruction.is_many else None)] = kind(part[item] for part in parts)
+            self._values[Value(number, item if instruction.is_many else None)] = kind(part[item] for part in parts)
         return True
 
-    def _called(
-        self, instruction: Instruction, values: dict[Value, Operands], out: Operands, steps: int
-    ) -> tuple[Callable[..., Any], list[tuple[Any, ...]]]:
+    def _call(self, instruction: Instruction, out: Operands) -> None:
         """Any other function, with its arguments in their places."""
-        name, batch = base_name(instruction), self._batch
+        name = base_name(instruction)
         into = None if instruction.kwargs else INTO.get(name)
         if into is not None and all(isinstance(a, Value | Tensor | int | float) for a in instruction.args):
-            columns = [values[a] if isinstance(a, Value) else Everywhere([a]) for a in instruction.args]
-            return _calling(into, len(columns)), _rows(steps, *columns, out)
-        if name in ("__rsub__", "rsub") and not instruction.kwargs and not isinstance(instruction.args[1], Value):
-            like = out[0]
-            first = torch.as_tensor(instruction.args[1], dtype=like.dtype, device=like.device)
-            return _calling(torch.sub, 2), _rows(steps, Everywhere([first]), values[instruction.args[0]], out)
-        if name == "relu" and len(instruction.args) == 1:
+            columns = [self._values[a] if isinstance(a, Value) else Everywhere([a]) for a in instruction.args]
+            self._operate(_calling(into, len(columns)), *columns, out)
+        elif name in ("__rsub__", "rsub") and not instruction.kwargs and not isinstance(instruction.args[1], Value):
+            first = torch.as_tensor(instruction.args[1], dtype=out[0].dtype, device=out[0].device)
+            self._operate(_calling(torch.sub, 2), Everywhere([first]), self._values[instruction.args[0]], out)
+        elif name == "relu" and len(instruction.args) == 1:
             zero = torch.zeros((), dtype=out[0].dtype, device=out[0].device)
-            return _calling(torch.maximum, 2), _rows(steps, values[instruction.args[0]], Everywhere([zero]), out)
+            self._operate(_calling(torch.maximum, 2), self._values[instruction.args[0]], Everywhere([zero]), out)
+        else:
+            self._call_and_copy(instruction, out)
+
+    def _call_and_copy(self, instruction: Instruction, out: Operands) -> None:
         flat, shape = tree_flatten((instruction.args, instruction.kwargs))
-        columns = [values[a] if isinstance(a, Value) else Everywhere([_sized(a, batch)]) for a in flat]
+        columns = [self._values[a] if isinstance(a, Value) else Everywhere([_sized(a, self._batch)]) for a in flat]
 
         def general(*operands: Any) -> None:
             args, kwargs = tree_unflatten(list(operands[:-1]), shape)
             operands[-1].copy_(instruction.function(*args, **kwargs))
 
-        return general, _rows(steps, *columns, out)
+        self._operate(general, *columns, out)
 
 
 def _product_of(instruction: Instruction) -> tuple[Value, Tensor, Tensor | None]:
@@ -233,12 +239,6 @@ def _product_of(instruction: Instruction) -> tuple[Value, Tensor, Tensor | None]
 
 def _sized(given: Any, batch: int) -> Any:
     return batch if type(given) is int and given == TRACED_BATCH else given
-
-
-def _rows(steps: int, *columns: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The operands of every step."""
-    full = [list(column) * steps if isinstance(column, Everywhere) else column for column in columns]
-    return list(zip(*full, strict=True))
 
 
 def _calling(function: Callable[..., Any], count: int) -> Callable[..., Any]:

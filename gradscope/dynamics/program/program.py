@@ -103,23 +103,26 @@ class Program:
         self.traced = traced
         self.blocks = {name: value for (kind, name), value in traced.inputs.items() if kind == "s"}
         self._dependent: set[int] = {value.number for value in self.blocks.values()}
-        for number, instruction in self._instructions():
+        for number, instruction in self.instructions():
             if any(value.number in self._dependent for value in arguments(instruction)):
                 self._dependent.add(number)
         self._cuts = self._cut_values()
+        # Joined values whose parts do not all depend on the state: where each that does begins, and its pieces.
+        self._joined: dict[Value, list[tuple[int, tuple[Piece, ...]]]] = {}
         self._pieces: dict[Value, tuple[Piece, ...]] = {}
         for value in self.blocks.values():
             self._pieces[value] = (Piece(value, 0, self.width(value)),)
         self.steps: list[Product | Region | Reduction] = []
-        for number, instruction in self._instructions():
+        for number, instruction in self.instructions():
             if number in self._dependent:
                 self._sort(number, instruction)
         self.outputs = {name: self.pieces(value) for name, value in traced.outputs.items()}
 
     def given(self, s: Mapping[str, Tensor], u: Mapping[str, Tensor], t: Tensor) -> Environment:
-        """The values that a step starts from."""
-        inputs = self.traced.inputs.items()
-        return {value: t if kind == "t" else (s if kind == "s" else u)[name] for (kind, name), value in inputs}
+        """The values that a step starts from, without the state where there is none."""
+        known = {("t", ""): t, **{("s", name): value for name, value in s.items()}}
+        known |= {("u", name): value for name, value in u.items()}
+        return {value: known[key] for key, value in self.traced.inputs.items() if key in known}
 
     @cached_property
     def schedule(self) -> tuple[tuple[int, Instruction | Region], ...]:
@@ -128,11 +131,12 @@ class Program:
         inner = {number for region in regions.values() for number in region.order}
         return tuple(
             (number, regions.get(number, instruction))
-            for number, instruction in self._instructions()
+            for number, instruction in self.instructions()
             if number in regions or number not in inner
         )
 
-    def _instructions(self) -> Iterator[tuple[int, Instruction]]:
+    def instructions(self) -> Iterator[tuple[int, Instruction]]:
+        """Every instruction with its number, without the inputs."""
         for number, instruction in enumerate(self.traced.instructions):
             if instruction is not None:
                 yield number, instruction
@@ -164,7 +168,7 @@ class Program:
     def _cut_values(self) -> set[int]:
         """Pointwise values that something other than a pointwise map of their shape reads."""
         cuts = {value.number for value in self.traced.outputs.values()}
-        for _number, instruction in self._instructions():
+        for _number, instruction in self.instructions():
             pointwise = base_name(instruction) in POINTWISE
             for value in arguments(instruction):
                 if not pointwise or self.shape(value) != instruction.shapes[0]:
@@ -201,17 +205,17 @@ class Program:
             dim = instruction.kwargs.get("dim", instruction.args[1] if len(instruction.args) > 1 else 0)
             if name != "hstack" and dim not in (1, -1):
                 raise NotFollowed(f"{instruction.name} joins along another dimension than the features")
-            joined: list[Piece] = []
-            self._parts[Value(number)] = offsets = []  # where each part begins, and what it is
+            parts: list[tuple[int, tuple[Piece, ...]]] = []
             start = 0
             for part in instruction.args[0]:
                 width = part.shape[-1] if isinstance(part, Tensor) else self.width(part)
                 if isinstance(part, Value) and self.depends_on_state(part):
-                    offsets.append((start, self.pieces(part)))
+                    parts.append((start, self.pieces(part)))
                 start += width
-            joined = [piece for _, pieces in offsets for piece in pieces]
+            joined = tuple(piece for _, pieces in parts for piece in pieces)
+            self._joined[Value(number)] = parts
             if sum(piece.width for piece in joined) == start:
-                self._pieces[Value(number)] = tuple(joined)
+                self._pieces[Value(number)] = joined
             return
         (argument,) = (v for v in arguments(instruction) if self.depends_on_state(v))
         positions = torch.arange(self.width(argument)).expand(SHOWN_ROWS, -1)
@@ -241,13 +245,6 @@ class Program:
         counts = {word: sum(isinstance(step, kind) for step in self.steps) for kind, word in kinds.items()}
         return ", ".join(f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items() if count)
 
-    @property
-    def _parts(self) -> dict[Value, list[tuple[int, tuple[Piece, ...]]]]:
-        """Joined values whose parts do not all depend on the state."""
-        if not hasattr(self, "_joined"):
-            self._joined: dict[Value, list[tuple[int, tuple[Piece, ...]]]] = {}
-        return self._joined
-
     def _product(self, value: Value, instruction: Instruction, name: str, dependent: list[Value]) -> None:
         args = instruction.args
         argument, matrix = (args[1], args[2]) if name == "addmm" else (args[0], args[1])
@@ -257,7 +254,7 @@ class Program:
             matrix = matrix.T
         if name == "addmm" and instruction.kwargs:
             raise NotFollowed(f"{instruction.name} has factors")
-        parts = self._parts.get(argument) or [(0, self.pieces(argument))]
+        parts = self._joined.get(argument) or [(0, self.pieces(argument))]
         pieces, rows = [], []
         for start, of_part in parts:
             for piece in of_part:

@@ -64,6 +64,9 @@ def _einsum(equation: str, *operands: Tensor) -> Tensor:
     return x @ (weight if matrix[0] == state[1] else weight.T)
 
 
+_WRITING = ("__setitem__", "__iadd__", "__imul__", "__isub__", "__itruediv__")
+
+
 class NotFollowed(Exception):
     """A step that no program can be made of; its text says what stopped it."""
 
@@ -199,9 +202,7 @@ class _Tracer:
             with torch._C._EnableTorchFunction():
                 return plain(*args, **kwargs)
         shown = shown_name(func)
-        if name.endswith("_") and not name.startswith("__"):
-            raise NotFollowed(f"{shown} changes a tensor in place")
-        if name in ("__setitem__", "__iadd__", "__imul__", "__isub__", "__itruediv__"):
+        if (name.endswith("_") and not name.startswith("__")) or name in _WRITING:
             raise NotFollowed(f"{shown} changes a tensor in place")
         if name in ("detach", "numpy", "tolist", "backward", "register_hook", "data"):
             raise NotFollowed(f"{shown} takes a tensor out of the gradient")
