@@ -15,7 +15,6 @@ from gradscope.commands.main import run
 from gradscope.errors import Unmeasurable
 from gradscope.measurements.judgement import judge
 from gradscope.measurements.verdict import VERDICTS, InputShares, counted_verdicts, over_seeds, verdict_of
-from gradscope.own.as_model import as_model
 from tests.models import small
 from tests.test_summary import MODEL, geometric
 
@@ -176,6 +175,18 @@ class Leaking(nn.Module):
 
     def forward(self, x, h):
         return self.cell(x, h - h.mean(0))
+
+class Steep(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.input_size, self.hidden_size = input_size, hidden_size
+
+    def forward(self, x, h):
+        return torch.tanh(h + 12.0 + 0 * x.sum(-1, keepdim=True))
+
+class Shut(Steep):
+    def forward(self, x, h):
+        return torch.relu(h + x.sum(-1, keepdim=True) - 1e4)
 """
 Q = ["--hidden-size", "5", "--input-size", "3", "--batch", "2", "--seeds", "1", "--device", "cpu", "--quiet"]
 
@@ -197,6 +208,15 @@ def test_a_structural_zero_is_a_finding_and_exit_code_0(own, capsys):
     assert "weights" not in said
 
 
+def test_saturated_units_are_exit_code_4_and_a_cut_is_not(own, capsys):
+    arch = f"{own('Steep')},{own('Shut')}"
+    assert run(["compare", "--arch", arch, "--lengths", "12", "--format", "json", "--no-remedies", *Q]) == 4
+    rows = json.loads(capsys.readouterr().out)["summary"]
+    found = {row["arch"].partition(":")[2]: (row["verdict"], row["status"]) for row in rows}
+    assert found == {"Steep": ("saturated", "saturated"), "Shut": ("cut", "ok")}
+    assert run(["compare", "--arch", own("Shut"), "--lengths", "12", "--no-remedies", *Q]) == 0
+
+
 def test_batch_and_time_swapped_are_refused_with_that_sentence(own, capsys):
     assert run(["compare", "--arch", own("Swapped"), "--lengths", "12", *Q]) == 2
     assert "a module that takes (length, batch, features)" in capsys.readouterr().err
@@ -205,21 +225,8 @@ def test_batch_and_time_swapped_are_refused_with_that_sentence(own, capsys):
 def test_samples_that_see_each_other_are_refused(own, capsys):
     assert run(["compare", "--arch", own("Leaking"), "--lengths", "12", *Q]) == 2
     assert "A sample's answer depends on the rest of the batch" in capsys.readouterr().err
-    torch.manual_seed(0)
     with pytest.raises(Unmeasurable, match="depends on the rest of the batch"):
-        gradscope.diagnose(as_model(Leaking(3, 4)), X)
-
-
-class Leaking(nn.Module):
-    """A cell that centres its state over the batch."""
-
-    def __init__(self, input_size, hidden_size):
-        super().__init__()
-        self.input_size, self.hidden_size = input_size, hidden_size
-        self.cell = nn.RNNCell(input_size, hidden_size)
-
-    def forward(self, x, h):
-        return self.cell(x, h - h.mean(0))
+        gradscope.diagnose(gradscope.build(own("Leaking"), input_size=3, hidden_size=4), X)
 
 
 # ---- what was seen

@@ -33,6 +33,11 @@ def layer_of(name: str) -> int:
     return _parted(name)[1]
 
 
+def count_layers(model: Model) -> int:
+    """How many layers a model's components lie in; at least one."""
+    return 1 + max(map(layer_of, model.components), default=0)
+
+
 def within_layer(name: str) -> str:
     """A component's name in its own layer.
 

@@ -54,20 +54,14 @@ def with_zeros_told(result: GradientNorms, model: Model, x: Tensor, again: Again
     """
     name = judged_component(model)
     if name not in result.log10_norm or not any(_is_zero(result, name, i) for i in range(len(result.lengths))):
-        return replace(result, zeros=tuple("" for _ in result.lengths))
-    told: list[Zeros] = []
+        return result
     witnesses = _Witnesses(model, x, name, again)
-    for index in range(len(result.lengths)):
-        told.append(witnesses.say(index) if _is_zero(result, name, index) else "")
-    return replace(
-        result,
-        zeros=tuple(told),
-        status=tuple(_status(*pair) for pair in zip(result.status, told, strict=True)),
-    )
-
-
-def _status(status: Status, zeros: Zeros) -> Status:
-    return "saturated" if status == "ok" and zeros == "saturated" else status
+    zeros: list[Zeros] = []
+    statuses: list[Status] = []
+    for index, status in enumerate(result.status):
+        zeros.append(witnesses.say(index) if _is_zero(result, name, index) else "")
+        statuses.append("saturated" if status == "ok" and zeros[-1] == "saturated" else status)
+    return replace(result, zeros=tuple(zeros), status=tuple(statuses))
 
 
 def _is_zero(result: GradientNorms, name: str, index: int) -> bool:

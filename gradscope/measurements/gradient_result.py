@@ -57,8 +57,8 @@ class GradientNorms(Described):
         layers: Component to the layer it belongs to, 0 at the bottom.
         status: One per length: ``non-finite`` where a norm is infinite or no number, ``saturated`` where the judged
             gradient is exactly zero at step 1 in this dtype and not in float64.
-        notes: What the measurement did that its reader should know.
         zeros: One per length: what it is that the judged gradient is exactly zero at step 1; empty where it is not.
+        notes: What the measurement did that its reader should know.
     """
 
     lengths: tuple[int, ...]
@@ -71,8 +71,8 @@ class GradientNorms(Described):
     recurrent_weight_steps: RecurrentWeightSteps | None
     layers: dict[str, int]
     status: tuple[Status, ...]
+    zeros: tuple[Zeros, ...]
     notes: tuple[str, ...] = ()
-    zeros: tuple[Zeros, ...] = ()
 
     def to_dataframe(self, *, every_step: bool = True) -> pd.DataFrame:
         """One row per length, component and step; root mean square and median over the batch.

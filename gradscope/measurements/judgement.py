@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradscope.contract.component import INPUT, judged_component, layer_of
+from gradscope.contract.component import INPUT, count_layers, judged_component
 from gradscope.contract.model import Model
 from gradscope.measurements.forecast import forecast_of
 from gradscope.measurements.gradient_result import GradientNorms
+from gradscope.measurements.lags import from_lag_on
 from gradscope.measurements.verdict import InputShares, Verdict, Zeros, verdict_of
 from gradscope.numerics.averages import log10_root_mean_square
 from gradscope.numerics.decades import FADED_DECADES, LOST_DECADES
@@ -82,7 +83,7 @@ def judge(result: GradientNorms, model: Model, probed: GradientNorms | None = No
 def _of_length(result: GradientNorms, probed: GradientNorms, model: Model, index: int) -> Judgement:
     name = judged_component(model)
     by_lag = result.by_lag(index, name)
-    zeros, zero_from = result.zeros[index] if result.zeros else _plain_zeros(by_lag), _zero_from(by_lag)
+    zeros, zero_from = result.zeros[index], from_lag_on(by_lag, -math.inf, inclusive=True)
     profile = _profile(result, name, index)
     shares = _input_shares(result, index, by_lag, profile, model)
     verdict = verdict_of(profile.carried, zeros, shares)
@@ -92,7 +93,7 @@ def _of_length(result: GradientNorms, probed: GradientNorms, model: Model, index
         drop_decades=profile.drop,
         rate_decades_per_step=robust_slope(by_lag, profile.transient),
         carried_decades=profile.carried,
-        memory_horizon_steps=_horizon(profile.relative - profile.drop),
+        memory_horizon_steps=from_lag_on(profile.relative - profile.drop, -FADED_DECADES, inclusive=True),
         forecast=math.nan if verdict == "frozen" else forecast_of(probed, index),
         zero_from_steps_back=zero_from,
         log10_input_share=shares.log10_together if shares else math.nan,
@@ -146,22 +147,6 @@ def _drop(relative: Array, reference: int) -> tuple[int, float]:
     return found
 
 
-def _horizon(carried: Array) -> float:
-    """Smallest lag from which on everything lies two decades below; inf where the last does not, NaN for no numbers."""
-    if np.isnan(carried).any():
-        return math.nan
-    above = np.flatnonzero(carried > -FADED_DECADES)
-    first = int(above[-1]) + 1 if len(above) else 0
-    return math.inf if first == len(carried) else float(first)
-
-
-def _zero_from(by_lag: Array) -> float:
-    if not np.isneginf(by_lag[-1]):
-        return math.inf
-    other = np.flatnonzero(~np.isneginf(by_lag))
-    return float(other[-1] + 1) if len(other) else 0.0
-
-
 def _input_shares(
     result: GradientNorms, index: int, by_lag: Array, profile: _Profile, model: Model
 ) -> InputShares | None:
@@ -172,13 +157,12 @@ def _input_shares(
     each = inputs - by_lag
     together = log10_root_mean_square(inputs) + math.log10(len(inputs)) / 2 - by_lag[profile.reference] - profile.drop
     largest = each[np.isfinite(each)].max(initial=-math.inf)
-    layers = 1 + max(map(layer_of, model.components), default=0)
     start = max(1, min(TRANSIENT_STEPS, len(inputs) // TRANSIENT_SHARE))
     return InputShares(
         float(together + features),
         float(largest + features),
         float(inputs[-start:].max() - inputs.max() - profile.drop),
-        layers,
+        count_layers(model),
     )
 
 
@@ -198,8 +182,3 @@ _REASONS = {
     "cut": "no path",
     "cut or saturated": "exactly zero",
 }
-
-
-def _plain_zeros(by_lag: Array) -> Zeros:
-    """Of norms whose zeros were not told apart."""
-    return "cut or saturated" if np.isneginf(by_lag[-1]) else ""

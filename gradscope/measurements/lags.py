@@ -1,7 +1,8 @@
-"""Lags of a result: which are shown, and which one its norms are relative to."""
+"""Lags of a result: which are shown, which one its norms are relative to, from which on something holds."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -17,6 +18,20 @@ def sampled_lags(length: int, count: int = SAMPLED_LAGS) -> NDArray[np.int64]:
         return np.arange(length)
     spaced = np.geomspace(1, length - 1, count - 1).round().astype(np.int64)
     return np.unique(np.concatenate([[0], spaced]))
+
+
+def from_lag_on(by_lag: NDArray[np.float64], below: float, *, inclusive: bool = False) -> float:
+    """Smallest lag from which on everything lies below a limit; inf if the last one does not, NaN for no numbers.
+
+    Example:
+        >>> from_lag_on(np.array([0.0, -3.0, -1.0, -3.0]), -2.0)
+        3.0
+    """
+    if len(by_lag) == 0 or np.isnan(by_lag).any():
+        return math.nan
+    above = np.flatnonzero(by_lag > below if inclusive else by_lag >= below)
+    first = 0 if len(above) == 0 else int(above[-1]) + 1
+    return math.inf if first == len(by_lag) else float(first)
 
 
 def reference(lags: Iterable[int]) -> str:

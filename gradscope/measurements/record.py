@@ -11,6 +11,7 @@ from torch import Tensor
 from gradscope.contract.component import layer_of
 from gradscope.contract.model import Model
 from gradscope.measurements.gradient_result import GradientNorms, RecurrentWeightSteps, Status
+from gradscope.measurements.verdict import Zeros
 from gradscope.numerics.logarithms import log10_root_sum_square
 
 
@@ -40,7 +41,8 @@ class Record:
         return torch.full((len(self.lengths), self._batch, *steps), math.nan, dtype=torch.float64)
 
     def result(self) -> GradientNorms:
-        """The frozen result."""
+        """The frozen result, its zeros not told apart yet."""
+        none: Zeros = ""
         recurrent = [self.weights[name] for name in self.model.recurrent_parameters if name in self.weights]
         shares = None
         if self.shares is not None and recurrent:
@@ -56,6 +58,7 @@ class Record:
             recurrent_weight_steps=shares,
             layers={name: layer_of(name) for name in self.norms},
             status=tuple(self._status(index, length) for index, length in enumerate(self.lengths)),
+            zeros=(none,) * len(self.lengths),
         )
 
     def _status(self, index: int, length: int) -> Status:

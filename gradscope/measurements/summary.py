@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gradscope.errors import UnknownName
 from gradscope.measurements.gradient_result import GradientNorms, Status
+from gradscope.measurements.lags import from_lag_on
 from gradscope.numerics.averages import exact_zeros, log10_root_mean_square
 from gradscope.numerics.decades import ABSORBED_BELOW, FADED_DECADES, LOST_BELOW
 from gradscope.numerics.fits import decades_between, decades_per_step
@@ -100,8 +101,8 @@ def _of_length(result: GradientNorms, name: str, index: int) -> LengthSummary:
         weight_gradient_horizon_steps=_weight_horizon(shares),
         float32_lost_steps_back=lost("float32"),
         float16_lost_steps_back=lost("float16"),
-        float32_absorbed_steps_back=_from_lag_on(relative_shares, ABSORBED_BELOW["float32"]),
-        bfloat16_absorbed_steps_back=_from_lag_on(relative_shares, ABSORBED_BELOW["bfloat16"]),
+        float32_absorbed_steps_back=from_lag_on(relative_shares, ABSORBED_BELOW["float32"]),
+        bfloat16_absorbed_steps_back=from_lag_on(relative_shares, ABSORBED_BELOW["bfloat16"]),
         status=result.status[index],
         reference_lag=result.reference_lag,
         log10_relative_norm=decades_between(by_lag[-1], by_lag[reference]),
@@ -111,17 +112,8 @@ def _of_length(result: GradientNorms, name: str, index: int) -> LengthSummary:
 
 
 def _horizon(relative: Array) -> tuple[float, bool]:
-    lag = _from_lag_on(relative, -FADED_DECADES, inclusive=True)
+    lag = from_lag_on(relative, -FADED_DECADES, inclusive=True)
     return (float(len(relative)), True) if math.isinf(lag) else (lag, False)
-
-
-def _from_lag_on(by_lag: Array, below: float, *, inclusive: bool = False) -> float:
-    """Smallest lag from which on everything lies below a limit; inf if the last one does not, NaN for no numbers."""
-    if len(by_lag) == 0 or np.isnan(by_lag).any():
-        return math.nan
-    above = np.flatnonzero(by_lag > below if inclusive else by_lag >= below)
-    first = 0 if len(above) == 0 else int(above[-1]) + 1
-    return math.inf if first == len(by_lag) else float(first)
 
 
 def _lost(result: GradientNorms, name: str, index: int, length: int) -> Callable[[str], float]:
@@ -129,7 +121,7 @@ def _lost(result: GradientNorms, name: str, index: int, length: int) -> Callable
     if name not in result.log10_largest_entry:
         return lambda dtype: math.nan
     largest = result.log10_largest_entry[name][index, :, :length].amax(0).numpy()[::-1]
-    return lambda dtype: _from_lag_on(largest, LOST_BELOW[dtype])
+    return lambda dtype: from_lag_on(largest, LOST_BELOW[dtype])
 
 
 def _shares(result: GradientNorms, index: int, length: int) -> tuple[Array, float]:

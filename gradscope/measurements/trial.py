@@ -10,7 +10,7 @@ from torch import Tensor
 from gradscope.architectures.build import build
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.architectures.spec import Situation
-from gradscope.contract.component import INPUT, judged_component, layer_of
+from gradscope.contract.component import INPUT, count_layers, judged_component
 from gradscope.contract.model import Model
 from gradscope.contract.option import OptionValue, split_option
 from gradscope.contract.recurrence import Recurrence
@@ -33,7 +33,7 @@ def tried(model: Model, x: Tensor, loss: Loss, seed: int) -> tuple[Trial, ...]:
         loss: As in :func:`gradscope.gradient_norms`.
         seed: Of the candidates' weights and the loss.
     """
-    width, layers = _width(model), 1 + max(map(layer_of, model.components), default=0)
+    width, layers = _width(model), count_layers(model)
     name, options = _recipe(model)
     situation = Situation(x.shape[1], width, layers, lambda: median_kept(model, x))
     found: list[Trial] = []

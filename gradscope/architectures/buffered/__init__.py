@@ -20,7 +20,7 @@ def _nearer_anchors(given: Mapping[str, Any], situation: Situation) -> list[dict
 
 def _contracting_skips(given: Mapping[str, Any], situation: Situation) -> list[dict[str, OptionValue]]:
     # beside U, whose radius is about 0.6: the narrower the matrix, the more a skip has to keep
-    return [{"alpha": alpha} for alpha in (0.65, 0.6, 0.7)]
+    return [{"alpha": alpha} for alpha in ((0.7, 0.65) if situation.hidden_size < 64 else (0.65, 0.6))]
 
 
 _sc_lstm = partial(

@@ -24,8 +24,10 @@ def _small_steps(given: Mapping[str, Any], situation: Situation) -> list[dict[st
 
 def _orthogonal(given: Mapping[str, Any], situation: Situation) -> list[dict[str, OptionValue]]:
     # in a stack the layers' memories add up, so that it takes a little loss in each
-    within = keeping_modulus(situation.length, decades=1.0)
-    return [{"init": "orthogonal", "radius": radius} for radius in (1.0, within)]
+    radii = [1.0, keeping_modulus(situation.length, decades=1.0)]
+    return [
+        {"init": "orthogonal", "radius": radius} for radius in (radii if situation.num_layers == 1 else radii[::-1])
+    ]
 
 
 DENSE = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def trials_after(
         tried = trials_of(tables[ADVICE], label)
         if not set(verdicts) & set(TROUBLES) or any(trial.helps for trial in tried):
             continue
-        for candidate in list(_candidates(cell))[len(tried) : len(tried) + 1]:
+        for candidate in _candidates(cell)[len(tried) : len(tried) + 1]:
             found.setdefault(_trial(cell, candidate), []).append((label, over_seeds(verdicts)))
     return tuple(
         replace(trial, seed=seed, instead_of=tuple(instead_of))
@@ -80,14 +80,14 @@ def trials_after(
     )
 
 
-def _candidates(cell: GradientCell) -> Iterator[Candidate]:
+def _candidates(cell: GradientCell) -> tuple[Candidate, ...]:
     def kept() -> float:
         x, _ = cell.input.draw(max(cell.lengths), cell.seed, dtype=cell.dtype, device=cell.device)
         return median_kept(cell.build(), x)
 
     situation = Situation(max(cell.lengths), cell.hidden_size, cell.model.num_layers, kept)
     choice = cell.model.architecture
-    yield from candidates(choice.name, dict(choice.options), situation)
+    return candidates(choice.name, dict(choice.options), situation)
 
 
 def _trial(cell: GradientCell, candidate: Candidate) -> TrialCell:
