@@ -182,7 +182,7 @@ class Steep(nn.Module):
         self.input_size, self.hidden_size = input_size, hidden_size
 
     def forward(self, x, h):
-        return torch.tanh(h + 12.0 + 0 * x.sum(-1, keepdim=True))
+        return torch.tanh(h + 60.0 + 0 * x.sum(-1, keepdim=True))
 
 class Shut(Steep):
     def forward(self, x, h):
