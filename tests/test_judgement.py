@@ -180,13 +180,14 @@ class Steep(nn.Module):
     def __init__(self, input_size, hidden_size):
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
+        self.shift = nn.Parameter(torch.full((hidden_size,), 60.0))
 
     def forward(self, x, h):
-        return torch.tanh(h + 60.0 + 0 * x.sum(-1, keepdim=True))
+        return torch.tanh(h + self.shift + 0 * x.sum(-1, keepdim=True))
 
 class Shut(Steep):
     def forward(self, x, h):
-        return torch.relu(h + x.sum(-1, keepdim=True) - 1e4)
+        return torch.relu(h - 1e3 * self.shift + x.sum(-1, keepdim=True))
 """
 Q = ["--hidden-size", "5", "--input-size", "3", "--batch", "2", "--seeds", "1", "--device", "cpu", "--quiet"]
 
