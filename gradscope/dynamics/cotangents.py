@@ -70,7 +70,7 @@ class LocalSteps(ABC):
     """
 
     delta: State
-    through_prepare_alone: ClassVar[bool] = False  # whether no parameter acts in the steps themselves
+    through_prepare_alone: bool = False  # whether no parameter acts in the steps themselves
 
     @abstractmethod
     def pull(self, first: int, last: int, delta: State, direct: State | None) -> State:

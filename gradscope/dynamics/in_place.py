@@ -42,3 +42,8 @@ def matrix_product(a_bar: Tensor, weight: Tensor, out: Tensor) -> Tensor:
 def accumulate_matrix_product(a_bar: Tensor, weight: Tensor, out: Tensor) -> Tensor:
     """The same added to what is there."""
     return out.addmm_(a_bar, weight)
+
+
+def add_matrix_product(base: Tensor, a_bar: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+    """base + ā W."""
+    return torch.addmm(base, a_bar, weight, out=out)

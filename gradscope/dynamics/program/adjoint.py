@@ -1,86 +1,41 @@
-"""The adjoint of a followed step: the diagonals of all regions at once, then the loop over time.
+"""The adjoint of a followed step: the coefficients of all steps at once, then the loop over time, then the rest.
 
-The states are known, so the derivatives of every region are found for all steps of a segment together, by rules or one
-call of autograd a region. The gradients of inputs and parameters follow from δ at all steps, in one product.
+The states are known, so the derivatives of every step of a segment are found together. The gradients of inputs and
+parameters follow from the cotangents that the loop leaves behind.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.adjoint import RecurrenceAdjoint
+from gradscope.dynamics.affine_maps import AffineMap
 from gradscope.dynamics.cotangents import LocalSteps, Wants
-from gradscope.dynamics.looped_gradients import StepsOfAnyCode, parameters_in_step
-from gradscope.dynamics.parameter_gradients import Values
-from gradscope.dynamics.program.program import (
-    Environment,
-    Program,
-    Region,
-    evaluate,
-    new_state,
-    prepared_rows,
-    run,
-)
-from gradscope.dynamics.program.reverse import RegionDerivatives, ReverseLoop
-from gradscope.dynamics.program.slopes import has_rules, slopes
-from gradscope.dynamics.pullbacks import over_lengths
+from gradscope.dynamics.looped_gradients import norms_of_shares
+from gradscope.dynamics.program.linearised import Linearised
+from gradscope.dynamics.program.outside import Outside, Share, parameter_of
+from gradscope.dynamics.program.program import Program
+from gradscope.dynamics.program.recurrent import parameters_behind, recurrent_parameters
+from gradscope.dynamics.program.reverse import ReverseLoop
+from gradscope.dynamics.program.trace import Value, all_trainable
 from gradscope.dynamics.segments import SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
+from gradscope.numerics.scaled import Scaled
 
 
-def derivatives(program: Program, here: SegmentStates) -> list[RegionDerivatives]:
-    """The diagonals of all regions along a segment."""
-    steps, batch = here.segment.steps, here.x.shape[1]
-    times = here.times.repeat_interleave(batch)
-    known = program.given({n: v.flatten(0, 1) for n, v in here.before.items()}, prepared_rows(here.u), times)
-    found = []
-    for number, step in program.schedule:
-        if isinstance(step, Region):
-            way = slopes if has_rules(program, step) else differentiated
-            grads = way(program, step, known, len(times))
-            found.append(RegionDerivatives(step, {n: g.unflatten(0, (steps, batch)) for n, g in grads.items()}))
-        else:
-            with torch.no_grad():
-                run(step, number, known, len(times), exact=False)
-    return found
-
-
-def differentiated(program: Program, region: Region, known: Environment, rows: int) -> Environment:
-    """∂ result / ∂ leaf, a diagonal over the features of the result, whose value is put beside the others."""
-    width = program.width(region.result)
-    with torch.enable_grad():
-        leaves = {
-            leaf: (known[leaf] if known[leaf].shape[-1] == width else known[leaf].expand(-1, width))
-            .detach()
-            .requires_grad_()
-            for leaf in region.leaves
-            if known[leaf].is_floating_point()
-        }
-        values = dict(known) | leaves
-        for number in region.order:
-            instruction = program.traced.instructions[number]
-            assert instruction is not None
-            run(instruction, number, values, rows, exact=True)
-        result = values[region.result]
-        known[region.result] = result.detach()
-        if not result.requires_grad:
-            return {}
-        # the maps are pointwise: the gradient of the sum over units is the diagonal
-        ones = result.new_ones(()).expand_as(result)
-        grads = torch.autograd.grad(result, list(leaves.values()), ones, allow_unused=True)
-    return {leaf: grad for leaf, grad in zip(leaves, grads, strict=True) if grad is not None}
-
-
-class ProgramSteps(StepsOfAnyCode):
+class ProgramSteps(LocalSteps):
     """Linearised steps of a followed step."""
 
-    def __init__(self, adjoint: ProgramAdjoint, here: SegmentStates, loop: ReverseLoop, in_step: Values) -> None:
-        super().__init__(adjoint.model, here, in_step)
-        self._program, self._loop = adjoint.program, loop
+    def __init__(self, adjoint: ProgramAdjoint, here: SegmentStates, given: Linearised, loop: ReverseLoop) -> None:
+        self._adjoint, self._here, self._given, self._loop = adjoint, here, given, loop
         self._steps = here.segment.steps
         self.delta = {name: value[1 : self._steps + 1] for name, value in loop.delta.items()}
+        self.through_prepare_alone = not any(adjoint.leaves.values())
 
     def pull(self, first: int, last: int, delta: State, direct: State | None) -> State:
         """The loop over time."""
@@ -98,25 +53,79 @@ class ProgramSteps(StepsOfAnyCode):
     def total(self, name: str) -> Tensor:
         """δ, and for a block that others are computed from what comes through them."""
         found = self._loop.totals.get(name)
-        return self.delta[name] if found is None else found[: self._steps]
+        return self.delta[name] if found is None else found[: self._steps].view(self.delta[name].shape)
+
+    @property
+    def _shares(self) -> list[Share]:
+        return [share for share in self._outside.shares if self._adjoint.leaves[share.constant]]
+
+    @cached_property
+    def _outside(self) -> Outside:
+        with torch.no_grad():
+            return Outside(self._adjoint.program, self._given, self._loop)
 
     def prepared_cotangent(self) -> Prepared:
-        """By one vector-Jacobian product of all steps, samples and lengths."""
-        here, active = self._here, self._here.segment.active
-        u = {n: over_lengths(v.detach(), active).flatten(0, 2).requires_grad_() for n, v in here.u.items()}
-        s = {n: over_lengths(v, active).flatten(0, 2) for n, v in here.before.items()}
-        rows = len(next(iter(s.values()))) // self._steps
-        with torch.enable_grad():
-            after = new_state(
-                self._program, evaluate(self._program, s, u, here.times.repeat_interleave(rows), exact=True)
-            )
-            reached = {n: delta for n, delta in self.delta.items() if after[n].requires_grad}
-            total = sum((after[name] * delta.flatten(0, 2)).sum() for name, delta in reached.items())
-        if not isinstance(total, Tensor):
-            return {}
-        grads = torch.autograd.grad(total, list(u.values()), allow_unused=True)
-        shape = (self._steps, active, here.x.shape[1])
-        return {n: g.unflatten(0, shape) for n, g in zip(u, grads, strict=True) if g is not None}
+        """By the same rules, outside the loop."""
+        return self._outside.prepared
+
+    def affine_maps(self, exponent: Tensor) -> tuple[AffineMap, ...]:
+        """The products by parameters that occur once."""
+        found, biases = [], self._biases()
+        for share, name in self._affine():
+            assert share.multiplied is not None
+            bias = biases.get(id(share))
+            found.append(AffineMap(name, bias, share.multiplied, Scaled(share.cotangent, exponent)))
+        return tuple(found)
+
+    def _affine(self) -> list[tuple[Share, str]]:
+        sources = self._adjoint.sources
+        return [
+            (share, sources[share.constant][0])
+            for share in self._shares
+            if share.multiplied is not None and self._adjoint.is_affine(share)
+        ]
+
+    def _biases(self) -> dict[int, str]:
+        """Of affine maps: the parameter that has their cotangent as its share."""
+        found: dict[int, str] = {}
+        for share, _ in self._affine():
+            for other in self._shares:
+                if other.cotangent is share.cotangent and other.multiplied is None and self._adjoint.is_plain(other):
+                    name = self._adjoint.sources[other.constant][0]
+                    if name not in found.values():
+                        found[id(share)] = name
+                        break
+        return found
+
+    def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
+        """Of what is no affine map: the constants' gradients, and from there to the parameters that they are made of."""
+        adjoint, done = self._adjoint, {id(share) for share, _ in self._affine()}
+        biases = set(self._biases().values())
+        found: dict[str, Tensor] = {}
+        for share in self._shares:
+            if id(share) in done or (adjoint.is_plain(share) and adjoint.sources[share.constant][0] in biases):
+                continue
+            for name, grad in adjoint.to_parameters(share.constant, share.summed(alignment)).items():
+                found[name] = found[name] + grad if name in found else grad
+        return found
+
+    def recurrent_norm(self) -> Tensor:
+        """‖ā_t‖ ‖y_t‖ of each product by a matrix, whose share has rank one; by autograd where a parameter has others."""
+        adjoint = self._adjoint
+        names = adjoint.recurrent
+        squares = []
+        for name in names:
+            shares = [share for share in self._shares if adjoint.reaches(share.constant, name)]
+            if len(shares) != 1 or not adjoint.is_alone(shares[0].constant, name):
+                return norms_of_shares(self._here, adjoint.model, names, self.delta)
+            (share,) = shares
+            features = tuple(range(3, share.cotangent.dim()))
+            norm = torch.linalg.vector_norm(share.cotangent, dim=features, dtype=torch.float64)
+            if share.multiplied is not None:
+                y = torch.linalg.vector_norm(share.multiplied, dim=-1, dtype=torch.float64)
+                norm = norm * y.unsqueeze(1)
+            squares.append(norm.square())
+        return torch.stack(squares).sum(0).sqrt()
 
 
 class ProgramAdjoint(RecurrenceAdjoint):
@@ -126,23 +135,72 @@ class ProgramAdjoint(RecurrenceAdjoint):
         program: The step.
         trajectory: The states.
         wants: What to compute.
+
+    Attributes:
+        sources: Constant of the program that parameters are behind to one of them, and whether the constant is its
+            transpose; ``("", False)`` where it is computed from parameters.
+        recurrent: Names of the recurrent parameters.
     """
 
     def __init__(self, program: Program, trajectory: Trajectory, wants: Wants) -> None:
         super().__init__(trajectory, wants)
         self.program = program
+        self.sources: dict[Value, tuple[str, bool]] = {}
+        self.leaves: dict[Value, dict[str, Tensor]] = {}
+        if wants.parameters:
+            parameters = dict(self.model.named_parameters())
+            names = {id(parameter): name for name, parameter in parameters.items()}
+            for value in program.traced.trained:
+                constant = program.traced.constants[value]
+                self.sources[value] = parameter_of(constant, names) or ("", False)
+                self.leaves[value] = parameters_behind(self.model, constant, parameters)
+            self.recurrent = recurrent_parameters(self.model, program)
 
     _loop: ReverseLoop | None = None
-    _in_step: Values | None = None
 
     def local_steps(self, here: SegmentStates) -> LocalSteps:
-        """The diagonals of a segment."""
-        given, segment, loop = derivatives(self.program, here), here.segment, self._loop
+        """The coefficients of a segment."""
+        given = Linearised(self.program, here, with_others=self.wants.inputs or self.wants.parameters)
+        segment, loop = here.segment, self._loop
         if loop is None or loop.active != segment.active or loop.steps < segment.steps:
-            like = next(iter(here.after.values()))
-            loop = self._loop = ReverseLoop(self.program, given, like, segment.active)
+            loop = self._loop = ReverseLoop(self.program, given, next(iter(here.after.values())), segment.active)
         else:
             loop.load(given)
-        if self._in_step is None:
-            self._in_step = parameters_in_step(self.model, here) if self.wants.parameters else {}
-        return ProgramSteps(self, here, loop, self._in_step)
+        return ProgramSteps(self, here, given, loop)
+
+    def is_plain(self, share: Share) -> bool:
+        """Whether a share is that of a parameter as it stands."""
+        name, transposed = self.sources[share.constant]
+        return bool(name) and not transposed and share.cotangent.shape[3:] == self.leaves[share.constant][name].shape
+
+    def is_affine(self, share: Share) -> bool:
+        """Whether a share ā ⊗ y is that of a parameter W in W y, which has no other."""
+        name, transposed = self.sources[share.constant]
+        return bool(name) and transposed == share.transposed and self.is_alone(share.constant, name)
+
+    def is_alone(self, constant: Value, name: str) -> bool:
+        """Whether a parameter reaches the steps through this constant alone, and is it but for a transposition."""
+        others = [value for value, leaves in self.leaves.items() if name in leaves]
+        return others == [constant] and self.sources[constant][0] == name and not self.acts_in_prepare(name)
+
+    def acts_in_prepare(self, name: str) -> bool:
+        """Whether a parameter acts outside the steps too."""
+        return self.gradients is not None and name in self.gradients._in_prepare
+
+    def reaches(self, constant: Value, name: str) -> bool:
+        """Whether a constant is computed from a parameter."""
+        return name in self.leaves.get(constant, {})
+
+    def to_parameters(self, value: Value, grad: Tensor) -> Mapping[str, Tensor]:
+        """The gradients ``(active, batch, *)`` of the parameters behind a constant, from its own."""
+        name, transposed = self.sources[value]
+        if name:
+            return {name: grad.mT if transposed else grad}
+        constant, leaves = self.program.traced.constants[value], self.leaves[value]
+        rows = grad.flatten(0, 1).reshape(-1, *constant.shape)
+        with all_trainable(self.model), torch.enable_grad():
+            found = torch.autograd.grad(
+                constant, list(leaves.values()), rows, retain_graph=True, allow_unused=True, is_grads_batched=True
+            )
+        pairs = zip(leaves, found, strict=True)
+        return {name: g.unflatten(0, grad.shape[:2]) for name, g in pairs if g is not None}

@@ -38,10 +38,6 @@ def traced_program(model: Recurrence, x: Tensor) -> Program:
     Raises:
         NotFollowed: There is none.
     """
-    if any(block.is_complex for block in model.state_spec):
-        raise NotFollowed("complex states are not followed")
-    if any(len(block.shape) != 1 for block in model.state_spec):
-        raise NotFollowed("states of several dimensions are not followed")
     return Program(trace(model, first_prepared(model, x)))
 
 

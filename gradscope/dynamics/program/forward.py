@@ -16,23 +16,16 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.in_place import Operation
-from gradscope.dynamics.program.program import (
-    LINEAR,
-    VIEWS,
-    Environment,
-    Program,
-    arguments,
-    base_name,
-    prepared_rows,
-    run,
-)
+from gradscope.dynamics.program.program import VIEWS, Product, Program, arguments
 from gradscope.dynamics.program.trace import TRACED_BATCH, Instruction, Value
+from gradscope.dynamics.program.values import Values, base_name, prepared_rows
 
 _WRITING = """add sub mul div sigmoid tanh exp log sqrt rsqrt square abs neg sin cos pow maximum minimum reciprocal
-    expm1 log1p erf lerp addcmul addcdiv clamp where atan sinh cosh multiply subtract divide negative true_divide"""
+    expm1 log1p erf lerp addcmul addcdiv clamp where atan sinh cosh multiply subtract divide negative true_divide
+    matmul bmm"""
 # Functions that write into a given tensor, by the name that a step calls them by.
 INTO: dict[str, Callable[..., Any]] = {name: getattr(torch, name) for name in _WRITING.split()}
-INTO |= {"__radd__": torch.add, "__rmul__": torch.mul}
+INTO |= {"__radd__": torch.add, "__rmul__": torch.mul, "__matmul__": torch.matmul}
 
 Operands = list[Any]  # one entry a step, or the same for all
 
@@ -52,58 +45,53 @@ class ForwardLoop:
     def __init__(self, program: Program, batch: int) -> None:
         self.program, self.batch = program, batch
         self.buffers: dict[Value, Tensor] = {}
-        self.fused = _fused_products(program)
-        self._hoists = [
+        self.products = {step.result: step for step in program.steps if isinstance(step, Product)}
+        self.fused = _fused(program, self.products)
+        self.order = [
             (number, instruction)
             for number, instruction in program.instructions()
-            if not program.depends_on_state(Value(number))
+            if program.depends_on_state(Value(number)) and Value(number) not in self.fused
         ]
 
     @torch.no_grad()
     def run(self, x: Tensor, u: Prepared, s: State, start: int) -> State:
         """As :meth:`gradscope.Recurrence.run`."""
         times = torch.arange(start + 1, start + 1 + len(x), device=x.device)
-        block = _Block(self, self._hoisted(u, times), s, len(x))
-        for number, instruction in self.program.instructions():
-            if self.program.depends_on_state(Value(number)) and Value(number) not in self.fused:
-                block.add(number, instruction)
+        rows = Values.of_step(self.program, {}, prepared_rows(u), times.repeat_interleave(self.batch))
+        block = _Block(self, rows, s, len(x))
+        for number, instruction in self.order:
+            block.add(number, instruction)
         block.add_copies()
         for index in range(len(x)):
             for function, operands in block.operations:
                 function(*operands[index])
         return block.after
 
-    def _hoisted(self, u: Prepared, times: Tensor) -> Environment:
-        """Everything that does not depend on the state, ``(steps, batch, *)``."""
-        rows = len(times) * self.batch
-        found = self.program.given({}, prepared_rows(u), times.repeat_interleave(self.batch))
-        for number, instruction in self._hoists:
-            run(instruction, number, found, rows, exact=False)
-        return {value: self._by_step(known, len(times)) for value, known in found.items()}
 
-    def _by_step(self, known: Tensor, steps: int) -> Tensor:
-        if not known.dim() or len(known) != steps * self.batch:
-            return known.expand(steps, *known.shape)
-        rows = known.reshape(steps, self.batch, *known.shape[1:])
-        return rows.unsqueeze(-1) if known.dim() == 1 else rows  # a step's number is a column beside features
-
-
-def _fused_products(program: Program) -> dict[Value, Instruction]:
-    """Products that are read once, by the addition of what does not depend on the state."""
+def _fused(program: Program, products: dict[Value, Product]) -> set[Value]:
+    """Products that are read once, by an addition that takes them in: of matrices, and of two values."""
     uses = Counter(value for _, instruction in program.instructions() for value in arguments(instruction))
     uses.update(program.traced.outputs.values())
-    found: dict[Value, Instruction] = {}
-    for _, instruction in program.instructions():
-        if base_name(instruction) != "add" or instruction.kwargs:
+    found: set[Value] = set()
+    for number, instruction in program.instructions():
+        if base_name(instruction) not in ("add", "__radd__") or instruction.kwargs or len(instruction.args) != 2:
             continue
-        dependent = [v for v in arguments(instruction) if program.depends_on_state(v)]
-        other = [v for v in arguments(instruction) if not program.depends_on_state(v)]
-        if len(dependent) != 1 or len(other) != 1 or uses[dependent[0]] != 1:
+        if not program.depends_on_state(Value(number)) or not all(isinstance(v, Value) for v in instruction.args):
             continue
-        product = program.traced.instructions[dependent[0].number]
-        same = program.shape(other[0]) == instruction.shapes[0]
-        if product is not None and base_name(product) in LINEAR and base_name(product) != "addmm" and same:
-            found[dependent[0]] = product
+        for value, other in (instruction.args, instruction.args[::-1]):
+            inner = program.instruction(value)
+            if inner is None or uses[value] != 1 or other in found or not program.depends_on_state(value):
+                continue
+            same = program.shape(value) == program.shape(Value(number))
+            alike = program.dtype(value) == program.dtype(other)
+            if not same or not alike:
+                continue
+            by_matrix = value in products and not program.depends_on_state(other) and program.shape(other) == program.shape(value)
+            factors = all(isinstance(v, Value) and program.dtype(v) == program.dtype(value) for v in inner.args)
+            by_factor = base_name(inner) == "mul" and not inner.kwargs and factors
+            if by_matrix or by_factor:
+                found.add(value)
+                break
     return found
 
 
@@ -112,7 +100,7 @@ class _Block:
 
     Args:
         loop: With the program, its buffers and its fused products.
-        hoisted: What does not depend on the state.
+        rows: Values that do not depend on the state, of all steps.
         s: The state before the block.
         steps: How many.
 
@@ -121,43 +109,72 @@ class _Block:
         after: The new states, written by the operations, ``(steps, batch, *)``.
     """
 
-    def __init__(self, loop: ForwardLoop, hoisted: Environment, s: State, steps: int) -> None:
+    def __init__(self, loop: ForwardLoop, rows: Values, s: State, steps: int) -> None:
         self._loop, self._program, self._batch, self._steps = loop, loop.program, loop.batch, steps
-        self._hoisted = hoisted
+        self._rows = rows
         self.after = {name: value.new_empty((steps, *value.shape)) for name, value in s.items()}
         self.operations: list[Operation] = []
         self._places = {self._program.traced.outputs[name]: name for name in self.after}
         self._written: set[Value] = set()
-        self._values: dict[Value, Operands] = {value: list(known.unbind(0)) for value, known in hoisted.items()}
+        self._values: dict[Value, Operands] = {}
         for name, value in self._program.blocks.items():
             self._values[value] = [s[name], *self.after[name][:-1].unbind(0)]
+
+    def _known(self, value: Value) -> Operands:
+        """A value at every step; what does not depend on the state is computed for all of them at once."""
+        if value not in self._values:
+            self._values[value] = Everywhere([self._rows[value]]) if value.number < 0 else list(self._by_step(value).unbind(0))
+        return self._values[value]
+
+    def _by_step(self, value: Value) -> Tensor:
+        found = self._rows[value]
+        if self._program.is_of_time(value):  # the same for all samples
+            return found.unflatten(0, (self._steps, self._batch))[:, 0]
+        return found.unflatten(0, (self._steps, self._batch))
 
     def add(self, number: int, instruction: Instruction) -> None:
         """One instruction that depends on the state."""
         name, value = base_name(instruction), Value(number)
         if name in VIEWS and self._viewed(number, instruction):
             return
+        if instruction.results is not None:
+            self._call_many(number, instruction)
+            return
         out = self._values[value] = self._place(value)
         fused = next((v for v in arguments(instruction) if v in self._loop.fused), None)
         if fused is not None:
-            (other,) = (v for v in arguments(instruction) if v != fused)
-            argument, matrix, bias = _product_of(self._loop.fused[fused])
-            added = self._hoisted[other] if bias is None else self._hoisted[other] + bias
-            self._operate(_addmm, list(added.unbind(0)), self._values[argument], Everywhere([matrix]), out)
-        elif name in LINEAR and name != "addmm":
-            argument, matrix, bias = _product_of(instruction)
-            if bias is None:
-                self._operate(_mm, self._values[argument], Everywhere([matrix]), out)
+            self._add_fused(instruction, fused, out)
+        elif value in self._loop.products:
+            product = self._loop.products[value]
+            argument, matrix = self._known(product.argument), Everywhere([product.matrix.T])
+            if product.bias is None:
+                self._operate(_mm, argument, matrix, out)
             else:
-                self._operate(_addmm, Everywhere([bias]), self._values[argument], Everywhere([matrix]), out)
+                self._operate(_addmm, self._known(product.bias), argument, matrix, out)
         else:
             self._call(instruction, out)
+
+    def _add_fused(self, instruction: Instruction, fused: Value, out: Operands) -> None:
+        first, second = instruction.args
+        other = second if first == fused else first
+        product = self._loop.products.get(fused)
+        if product is None:
+            inner = self._program.instruction(fused)
+            assert inner is not None
+            self._operate(_addcmul, self._known(other), *(self._known(v) for v in inner.args), out)
+            return
+        added = self._known(other)
+        if product.bias is not None:
+            bias = self._program.constants[product.bias]
+            whole = torch.stack(list(added)) if not isinstance(added, Everywhere) else added[0]
+            added = Everywhere([whole + bias]) if isinstance(added, Everywhere) else list((whole + bias).unbind(0))
+        self._operate(_addmm, added, self._known(product.argument), Everywhere([product.matrix.T]), out)
 
     def add_copies(self) -> None:
         """Of new blocks that are not written to their place by the instruction that computes them."""
         for name, value in self._program.traced.outputs.items():
             if self._places[value] != name or value not in self._written:
-                self._operate(_copy, list(self.after[name].unbind(0)), self._values[value])
+                self._operate(_copy, list(self.after[name].unbind(0)), self._known(value))
 
     def _operate(self, function: Callable[..., Any], *columns: Operands) -> None:
         full = [list(column) * self._steps if isinstance(column, Everywhere) else column for column in columns]
@@ -170,11 +187,9 @@ class _Block:
             return list(self.after[self._places[value]].unbind(0))
         buffers = self._loop.buffers
         if value not in buffers:
-            like = next(iter(self.after.values()))
             shape = tuple(_sized(size, self._batch) for size in self._program.shape(value))
-            instruction = self._program.traced.instructions[value.number]
-            assert instruction is not None
-            buffers[value] = like.new_empty(shape, dtype=instruction.dtypes[0])
+            device = next(iter(self.after.values())).device
+            buffers[value] = torch.empty(shape, dtype=self._program.dtype(value), device=device)
         return Everywhere([buffers[value]])
 
     def _viewed(self, number: int, instruction: Instruction) -> bool:
@@ -182,44 +197,59 @@ class _Block:
         dependent = [v for v in arguments(instruction) if self._program.depends_on_state(v)]
         if len(dependent) != 1 or isinstance(instruction.args[0], tuple | list):
             return False
-        source = self._values[dependent[0]]
+        source = self._known(dependent[0])
 
         def taken(one: Tensor) -> list[Tensor]:
-            def told(v: Any) -> Any:
-                return one if isinstance(v, Value) and v == dependent[0] else _sized(v, self._batch)
+            def told(given: Any) -> Any:
+                if isinstance(given, Value):
+                    return one if given == dependent[0] else self._program.constants[given]
+                return _sized(given, self._batch)
 
             given = tree_map(told, (instruction.args, instruction.kwargs))
             result = instruction.function(*given[0], **given[1])
-            return list(result) if instruction.is_many else [result]
+            return [result] if instruction.results is None else list(result)
 
         storage = source[0].untyped_storage().data_ptr()
         if any(part.untyped_storage().data_ptr() != storage for part in taken(source[0])):
             return False
         parts = [taken(one) for one in source]
         kind: type[list[Any]] = Everywhere if isinstance(source, Everywhere) else list
-        for item in range(len(instruction.shapes)):
-            self._values[Value(number, item if instruction.is_many else None)] = kind(part[item] for part in parts)
+        for item in range(len(parts[0])):
+            self._values[Value(number, None if instruction.results is None else item)] = kind(p[item] for p in parts)
         return True
 
     def _call(self, instruction: Instruction, out: Operands) -> None:
         """Any other function, with its arguments in their places."""
         name = base_name(instruction)
         into = None if instruction.kwargs else INTO.get(name)
-        if into is not None and all(isinstance(a, Value | Tensor | int | float) for a in instruction.args):
-            columns = [self._values[a] if isinstance(a, Value) else Everywhere([a]) for a in instruction.args]
+        if into is not None and all(isinstance(a, Value | int | float) for a in instruction.args):
+            columns = [self._known(a) if isinstance(a, Value) else Everywhere([a]) for a in instruction.args]
+            if name in ("div", "true_divide", "divide", "sub", "subtract", "where", "maximum", "minimum", "lerp"):
+                columns = [self._as_tensor(column, out) for column in columns]
             self._operate(_calling(into, len(columns)), *columns, out)
-        elif name in ("__rsub__", "rsub") and not instruction.kwargs and not isinstance(instruction.args[1], Value):
-            first = torch.as_tensor(instruction.args[1], dtype=out[0].dtype, device=out[0].device)
-            self._operate(_calling(torch.sub, 2), Everywhere([first]), self._values[instruction.args[0]], out)
+        elif name in ("__rsub__", "rsub") and not instruction.kwargs:
+            first = instruction.args[1]
+            column = self._known(first) if isinstance(first, Value) else self._as_tensor(Everywhere([first]), out)
+            self._operate(_calling(torch.sub, 2), column, self._known(instruction.args[0]), out)
         elif name == "relu" and len(instruction.args) == 1:
             zero = torch.zeros((), dtype=out[0].dtype, device=out[0].device)
-            self._operate(_calling(torch.maximum, 2), self._values[instruction.args[0]], Everywhere([zero]), out)
+            self._operate(_calling(torch.maximum, 2), self._known(instruction.args[0]), Everywhere([zero]), out)
         else:
             self._call_and_copy(instruction, out)
 
-    def _call_and_copy(self, instruction: Instruction, out: Operands) -> None:
+    def _as_tensor(self, column: Operands, out: Operands) -> Operands:
+        """A Python number as a tensor, once."""
+        if isinstance(column[0], Tensor):
+            return column
+        return Everywhere([torch.as_tensor(column[0], dtype=out[0].dtype, device=out[0].device)])
+
+    def _columns(self, instruction: Instruction) -> tuple[list[Operands], Any]:
         flat, shape = tree_flatten((instruction.args, instruction.kwargs))
-        columns = [self._values[a] if isinstance(a, Value) else Everywhere([_sized(a, self._batch)]) for a in flat]
+        columns = [self._known(a) if isinstance(a, Value) else Everywhere([_sized(a, self._batch)]) for a in flat]
+        return columns, shape
+
+    def _call_and_copy(self, instruction: Instruction, out: Operands) -> None:
+        columns, shape = self._columns(instruction)
 
         def general(*operands: Any) -> None:
             args, kwargs = tree_unflatten(list(operands[:-1]), shape)
@@ -227,14 +257,18 @@ class _Block:
 
         self._operate(general, *columns, out)
 
+    def _call_many(self, number: int, instruction: Instruction) -> None:
+        columns, shape = self._columns(instruction)
+        outs = [self._place(Value(number, item)) for item in range(instruction.results or 0)]
+        for item, out in enumerate(outs):
+            self._values[Value(number, item)] = out
 
-def _product_of(instruction: Instruction) -> tuple[Value, Tensor, Tensor | None]:
-    """What is multiplied, the matrix on its right, and a bias."""
-    args = instruction.args
-    if base_name(instruction) == "linear":
-        bias = args[2] if len(args) > 2 else instruction.kwargs.get("bias")
-        return args[0], args[1].T, bias
-    return args[0], args[1], None
+        def general(*operands: Any) -> None:
+            args, kwargs = tree_unflatten(list(operands[: -len(outs)]), shape)
+            for target, result in zip(operands[-len(outs) :], instruction.function(*args, **kwargs), strict=True):
+                target.copy_(result)
+
+        self._operate(general, *columns, *outs)
 
 
 def _sized(given: Any, batch: int) -> Any:
@@ -259,6 +293,10 @@ def _calling(function: Callable[..., Any], count: int) -> Callable[..., Any]:
 
 def _addmm(added: Tensor, argument: Tensor, matrix: Tensor, out: Tensor) -> None:
     torch.addmm(added, argument, matrix, out=out)
+
+
+def _addcmul(added: Tensor, first: Tensor, second: Tensor, out: Tensor) -> None:
+    torch.addcmul(added, first, second, out=out)
 
 
 def _mm(argument: Tensor, matrix: Tensor, out: Tensor) -> None:

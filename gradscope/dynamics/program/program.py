@@ -1,63 +1,65 @@
 """The program of a step: what leaves the loop over time, and what the reverse loop is made of.
 
-Three kinds of instructions depend on the state. *Linear* ones multiply by a constant matrix. *Views* (chunks, slices,
-joins) and additions of what does not depend on the state compute nothing backwards: the cotangent of the result is the
-cotangent of the argument, or a part of it. *Pointwise* ones are taken together: between two of the others they make up
-a region, whose derivatives are diagonals.
+A value depends on the state, on what the step consumes alone, on the number of the step alone, or on nothing: a
+constant. What does not depend on the state leaves the loop. Backwards, *views* (chunks, slices, joins) and additions to
+a value compute nothing: the cotangent of the result is the cotangent of the argument, or a part of it. *Pointwise*
+functions are taken together: between two of the others they make up a region, whose derivatives are diagonals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
-from gradscope.contract.state import Prepared, State
+from gradscope.dynamics.program.contraction import Contraction, contraction
+from gradscope.dynamics.program.pieces import Piece, consecutive, sliced
 from gradscope.dynamics.program.trace import TRACED_BATCH, Instruction, NotFollowed, Traced, Value
-from gradscope.numerics import activations
+from gradscope.dynamics.program.values import base_name
 
 _POINTWISE = """add sub mul div true_divide rsub __rsub__ __radd__ __rmul__ __rtruediv__ __rdiv__ pow __pow__ __rpow__
     neg abs sigmoid tanh relu exp log sqrt rsqrt square sin cos softplus silu gelu elu leaky_relu hardtanh hardsigmoid
     clamp clip clamp_min clamp_max where lerp addcmul addcdiv maximum minimum softsign logsigmoid reciprocal expm1
     log1p erf atan sinh cosh mish selu celu relu6 sign eq ne gt ge lt le __eq__ __ne__ __gt__ __ge__ __lt__ __le__
     logical_and logical_or logical_not __and__ __or__ __invert__ clone contiguous float double to type type_as
-    zeros_like ones_like remainder __mod__ multiply subtract divide negative"""
+    zeros_like ones_like remainder __mod__ multiply subtract divide negative expand expand_as broadcast_to conj"""
 POINTWISE = frozenset(_POINTWISE.split())
 SHIFTS = frozenset(("add", "__radd__", "sub", "subtract"))  # by what does not depend on the state
 JOINS = frozenset(("cat", "concat", "hstack"))
-_VIEWS = "chunk split tensor_split __getitem__ narrow unbind roll view reshape flatten squeeze"
+_VIEWS = """chunk split tensor_split __getitem__ narrow unbind roll view reshape flatten unflatten squeeze unsqueeze
+    select transpose permute movedim swapaxes T mT t"""
 VIEWS = JOINS.union(_VIEWS.split())
-LINEAR = frozenset(("linear", "matmul", "mm", "addmm", "__matmul__"))
-REDUCTIONS = frozenset(("mean", "sum"))
-EXACT = {"sigmoid": activations.sigmoid, "tanh": activations.tanh}  # whose slopes do not round to zero early
+LINEAR = frozenset(("linear", "addmm"))
+CONTRACTIONS = frozenset(("matmul", "mm", "bmm", "einsum", "__matmul__"))
+REDUCTIONS = frozenset(("mean", "sum", "level"))
 
 SHOWN_ROWS = 3  # of a batch that a view is tried on, to see which features it takes
 MOST_PIECES = 8  # that the features of a view may come from
 
-Environment = dict[Value, Tensor]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Consecutive features of a base: a value that has cotangents of its own."""
-
-    base: Value
-    start: int
-    width: int
-
 
 @dataclass(frozen=True)
 class Product:
-    """A multiplication by a constant matrix: ``result += argument @ matrix``."""
+    """A multiplication by a constant matrix: ``result = argument @ matrix.T + bias``.
+
+    Attributes:
+        result: The value.
+        argument: What is multiplied, its last dimension.
+        matrix: ``(result width, argument width)``, without gradient.
+        source: The constant that the matrix is.
+        transposed: Whether the constant is the matrix's transpose.
+        bias: A constant that is added.
+    """
 
     result: Value
-    argument: tuple[Piece, ...]  # those of its features that depend on the state
-    matrices: tuple[Tensor, ...]  # the matrix's rows for each of them, transposed: ``(result width, piece width)``
+    argument: Value
+    matrix: Tensor
+    source: Value
+    transposed: bool
+    bias: Value | None
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Region:
 
     Attributes:
         result: The value.
-        leaves: What the region starts from and depends on the state.
+        leaves: What the region starts from, constants among them.
         order: Numbers of its instructions, in the order of computation.
     """
 
@@ -76,12 +78,38 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Reduction:
-    """Mean or sum over the features."""
+class Shift:
+    """The addition of something to a value whose cotangent it shares.
+
+    Attributes:
+        result: The sum.
+        added: What is added, or taken away.
+        sign: 1 or −1.
+    """
 
     result: Value
-    argument: tuple[Piece, ...]
+    added: Value
+    sign: float
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A sum over dimensions of the features, times a factor.
+
+    Attributes:
+        result: The value.
+        argument: What is summed.
+        kept: The result's shape with the dimensions summed over as 1.
+        factor: 1, or one over the number of features of a mean.
+    """
+
+    result: Value
+    argument: Value
+    kept: tuple[int, ...]
     factor: float
+
+
+Step = Product | Region | Shift | Reduction | Contraction
 
 
 class Program:
@@ -94,213 +122,341 @@ class Program:
         NotFollowed: An operation that is not known.
 
     Attributes:
-        steps: Products, regions and reductions in the order of computation.
+        constants: Constant to its numbers, without gradient.
         blocks: Block of the state to the value that stands for the old one.
+        steps: In the order of computation.
         outputs: Block to the pieces that are the new one.
     """
 
     def __init__(self, traced: Traced) -> None:
         self.traced = traced
+        self.constants = {value: constant.detach() for value, constant in traced.constants.items()}
         self.blocks = {name: value for (kind, name), value in traced.inputs.items() if kind == "s"}
-        self._dependent: set[int] = {value.number for value in self.blocks.values()}
-        for number, instruction in self.instructions():
-            if any(value.number in self._dependent for value in arguments(instruction)):
-                self._dependent.add(number)
+        self._used = self._reached_from_outputs()
+        self._of_state = self._closure({value.number for value in self.blocks.values()})
+        consumed = {value.number for (kind, _), value in traced.inputs.items() if kind == "u"}
+        self._of_rows = self._closure(consumed | self._of_state)
         self._cuts = self._cut_values()
-        # Joined values whose parts do not all depend on the state: where each that does begins, and its pieces.
+        # Joined values of whose features some have no cotangent: where each part that has one begins, and its pieces.
         self._joined: dict[Value, list[tuple[int, tuple[Piece, ...]]]] = {}
+        self._permuted: dict[Value, tuple[Value, tuple[int, ...]]] = {}  # a view that swaps dimensions: of what, how
         self._pieces: dict[Value, tuple[Piece, ...]] = {}
-        for value in self.blocks.values():
-            self._pieces[value] = (Piece(value, 0, self.width(value)),)
-        self.steps: list[Product | Region | Reduction] = []
+        for value in traced.inputs.values():
+            if value.number in self._of_rows:
+                self._pieces[value] = (Piece(value, 0, self.width(value)),)
+        self.steps: list[Step] = []
         for number, instruction in self.instructions():
-            if number in self._dependent:
+            if number in self._of_rows:
                 self._sort(number, instruction)
         self.outputs = {name: self.pieces(value) for name, value in traced.outputs.items()}
 
-    def given(self, s: Mapping[str, Tensor], u: Mapping[str, Tensor], t: Tensor) -> Environment:
-        """The values that a step starts from, without the state where there is none."""
-        known = {("t", ""): t, **{("s", name): value for name, value in s.items()}}
-        known |= {("u", name): value for name, value in u.items()}
-        return {value: known[key] for key, value in self.traced.inputs.items() if key in known}
-
-    @cached_property
-    def schedule(self) -> tuple[tuple[int, Instruction | Region], ...]:
-        """Every instruction that is in no region, and the regions in the place of their results."""
-        regions = {step.result.number: step for step in self.steps if isinstance(step, Region)}
-        inner = {number for region in regions.values() for number in region.order}
-        return tuple(
-            (number, regions.get(number, instruction))
-            for number, instruction in self.instructions()
-            if number in regions or number not in inner
-        )
+    def instruction(self, value: Value) -> Instruction | None:
+        """What computes a value; None of an input or a constant."""
+        return self.traced.instructions[value.number] if value.number >= 0 else None
 
     def instructions(self) -> Iterator[tuple[int, Instruction]]:
-        """Every instruction with its number, without the inputs."""
+        """Every instruction that the new state depends on with its number, without the inputs."""
         for number, instruction in enumerate(self.traced.instructions):
-            if instruction is not None:
+            if instruction is not None and number in self._used:
                 yield number, instruction
 
     def depends_on_state(self, value: Value) -> bool:
         """Whether a value depends on the state that the step starts from."""
-        return value.number in self._dependent
+        return value.number in self._of_state
+
+    def has_rows(self, value: Value) -> bool:
+        """Whether a value has a row for each sample."""
+        return value.number in self._of_rows
+
+    def is_of_time(self, value: Value) -> bool:
+        """Whether a value follows from the number of the step alone."""
+        return value.number >= 0 and value.number not in self._of_rows
+
+    def needs_gradient(self, value: Value) -> bool:
+        """Whether a value is a constant that parameters are behind."""
+        return value in self.traced.trained
+
+    def in_loop(self, step: Step) -> bool:
+        """Whether a step belongs to the loop over time: all others are taken for all steps at once."""
+        return self.depends_on_state(step.result)
 
     def shape(self, value: Value) -> tuple[int, ...]:
         """With the traced batch."""
-        instruction = self.traced.instructions[value.number]
-        if instruction is None:
-            return self.traced.input_shapes[value.number]
-        return instruction.shapes[value.item or 0]
+        return self.traced.shapes[value] if value.number >= 0 else tuple(self.constants[value].shape)
+
+    def dtype(self, value: Value) -> torch.dtype:
+        """Of a value."""
+        return self.traced.dtypes[value] if value.number >= 0 else self.constants[value].dtype
+
+    def feature_shape(self, value: Value) -> tuple[int, ...]:
+        """Without the batch."""
+        shape = self.shape(value)
+        if not shape or shape[0] != TRACED_BATCH:
+            raise NotFollowed(f"a value of the state has the shape {tuple(shape)}, which does not begin with the batch")
+        return shape[1:]
+
+    def features(self, value: Value) -> int:
+        """Dimensions of the features of what an instruction gives."""
+        instruction = self.instruction(value)
+        first = value if instruction is None or instruction.results is None else Value(value.number, 0)
+        return len(self.shape(first)) - self.has_rows(value)
 
     def width(self, value: Value) -> int:
-        """Features of a value ``(batch, features)``."""
-        shape = self.shape(value)
-        if len(shape) != 2 or shape[0] != TRACED_BATCH:
-            raise NotFollowed(f"a value of the state has the shape (batch, {', '.join(map(str, shape[1:]))})")
-        return shape[1]
+        """Features of a value."""
+        width = 1
+        for size in self.feature_shape(value):
+            width *= size
+        return width
 
     def pieces(self, value: Value) -> tuple[Piece, ...]:
-        """Where the cotangent of a value that depends on the state stands, feature by feature."""
+        """Where the cotangent of a value stands, feature by feature."""
         if value not in self._pieces:
+            if value in self._permuted:
+                raise NotFollowed("dimensions of the state are swapped")
             raise NotFollowed("a new state is made of values that do not depend on the old one")
         return self._pieces[value]
 
+    def parts(self, value: Value) -> list[tuple[int, tuple[Piece, ...]]]:
+        """The same with the first feature of each part; of a joined value those parts alone that have a cotangent."""
+        return self._joined.get(value) or [(0, self.pieces(value))]
+
+    @property
+    def summary(self) -> str:
+        """What the loop over time consists of, in words."""
+        kinds: dict[type[Step], str] = {
+            Product: "matrix product",
+            Contraction: "product of states and inputs",
+            Region: "pointwise map",
+            Reduction: "reduction",
+        }
+        inside = [step for step in self.steps if self.in_loop(step)]
+        counts = {word: sum(isinstance(step, kind) for step in inside) for kind, word in kinds.items()}
+        words = [f"{count} {word.replace(' ', 's ', 1) if ' of ' in word else word + 's'}" if count > 1 else
+                 f"{count} {word}" for word, count in counts.items() if count]
+        return ", ".join(words) or "copies"
+
+    def _closure(self, numbers: set[int]) -> set[int]:
+        """Some values and all that depend on them."""
+        found = set(numbers)
+        for number, instruction in self.instructions():
+            if any(value.number in found for value in arguments(instruction)):
+                found.add(number)
+        return found
+
+    def _reached_from_outputs(self) -> set[int]:
+        found: set[int] = set()
+        waiting = list(self.traced.outputs.values())
+        while waiting:
+            value = waiting.pop()
+            instruction = self.instruction(value)
+            if value.number not in found:
+                found.add(value.number)
+                waiting += arguments(instruction) if instruction is not None else []
+        return found
+
     def _cut_values(self) -> set[int]:
-        """Pointwise values that something other than a pointwise map of their shape reads."""
+        """Values that something other than a pointwise map of their shape reads, or the loop and what is outside."""
         cuts = {value.number for value in self.traced.outputs.values()}
-        for _number, instruction in self.instructions():
+        for number, instruction in self.instructions():
             pointwise = base_name(instruction) in POINTWISE
+            result = Value(number, None if instruction.results is None else 0)
             for value in arguments(instruction):
-                if not pointwise or self.shape(value) != instruction.shapes[0]:
+                leaves_loop = number in self._of_state and not self.depends_on_state(value)
+                if not pointwise or leaves_loop or self.shape(value) != self.shape(result):
                     cuts.add(value.number)
         return cuts
 
     def _sort(self, number: int, instruction: Instruction) -> None:
         name, value = base_name(instruction), Value(number)
-        dependent = [argument for argument in arguments(instruction) if self.depends_on_state(argument)]
+        if instruction.results is None:
+            self.feature_shape(value)
+        with_rows = [argument for argument in arguments(instruction) if self.has_rows(argument)]
         if name in VIEWS:
-            self._view(number, instruction, name)
+            self._view(number, instruction, name, with_rows)
         elif name in LINEAR:
-            self._product(value, instruction, name, dependent)
+            self._product(value, instruction, name, with_rows)
+        elif name in CONTRACTIONS:
+            self._contraction(value, instruction, name)
         elif name in REDUCTIONS:
-            self._reduction(value, instruction, name, dependent)
+            self._reduction(value, instruction, name, with_rows)
         elif name not in POINTWISE:
             raise NotFollowed(f"{instruction.name} is not an operation that is followed")
-        elif name in SHIFTS and self._is_shift(instruction, dependent):
-            self._pieces[value] = self.pieces(dependent[0])
+        elif name in SHIFTS and self._is_shift(value, instruction):
+            (base,) = (v for v in with_rows if self.depends_on_state(v))
+            self._pieces[value] = self.pieces(base)
+            added = next(argument for argument in instruction.args if argument != base)
+            with_cotangent = isinstance(added, Value) and (self.has_rows(added) or self.needs_gradient(added))
+            if with_cotangent and number in self._cuts:
+                self.steps.append(Shift(value, added, -1.0 if name.startswith("sub") else 1.0))
         elif number in self._cuts:
-            self.width(value)
-            self._pieces[value] = (Piece(value, 0, self.width(value)),)
+            self._base(value)
             self.steps.append(self._region(value))
 
-    def _is_shift(self, instruction: Instruction, dependent: list[Value]) -> bool:
-        """Whether something is added to, or taken from, the one argument that depends on the state."""
-        if len(dependent) != 1 or instruction.kwargs or dependent[0] not in self._pieces:
-            return False
-        first = instruction.args[0] == dependent[0]
-        return self.shape(dependent[0]) == instruction.shapes[0] and (first or base_name(instruction) != "sub")
+    def _base(self, value: Value) -> None:
+        self._pieces[value] = (Piece(value, 0, self.width(value)),)
 
-    def _view(self, number: int, instruction: Instruction, name: str) -> None:
+    def _is_shift(self, value: Value, instruction: Instruction) -> bool:
+        """Whether something is added to, or taken from, the one argument that depends on the state."""
+        if instruction.kwargs or len(instruction.args) != 2:
+            return False
+        of_state = [v for v in arguments(instruction) if self.depends_on_state(v)]
+        if len(of_state) != 1 or of_state[0] not in self._pieces:
+            return False
+        first = instruction.args[0] == of_state[0]
+        same = self.shape(of_state[0]) == self.shape(value) and self.dtype(of_state[0]) == self.dtype(value)
+        return same and (first or not base_name(instruction).startswith("sub"))
+
+    def _view(self, number: int, instruction: Instruction, name: str, with_rows: list[Value]) -> None:
         if name in JOINS:
-            dim = instruction.kwargs.get("dim", instruction.args[1] if len(instruction.args) > 1 else 0)
-            if name != "hstack" and dim not in (1, -1):
-                raise NotFollowed(f"{instruction.name} joins along another dimension than the features")
-            parts: list[tuple[int, tuple[Piece, ...]]] = []
-            start = 0
-            for part in instruction.args[0]:
-                width = part.shape[-1] if isinstance(part, Tensor) else self.width(part)
-                if isinstance(part, Value) and self.depends_on_state(part):
-                    parts.append((start, self.pieces(part)))
-                start += width
-            joined = tuple(piece for _, pieces in parts for piece in pieces)
-            self._joined[Value(number)] = parts
-            if sum(piece.width for piece in joined) == start:
-                self._pieces[Value(number)] = joined
+            self._join(number, instruction, name)
             return
-        (argument,) = (v for v in arguments(instruction) if self.depends_on_state(v))
-        positions = torch.arange(self.width(argument)).expand(SHOWN_ROWS, -1)
+        (argument,) = with_rows
+        shape, width = self.feature_shape(argument), self.width(argument)
+        positions = torch.arange(width).reshape(1, *shape).expand(SHOWN_ROWS, *shape)
 
         def shown(given: Any) -> Any:
             if type(given) is int and given == TRACED_BATCH:
                 return SHOWN_ROWS
-            return positions if isinstance(given, Value) and given == argument else given
+            if isinstance(given, Value):
+                return positions if given == argument else self.constants.get(given)
+            return given
 
         told = tree_map(shown, (instruction.args, instruction.kwargs))
         results = instruction.function(*told[0], **told[1])
-        results = list(results) if instruction.is_many else [results]
-        source = self.pieces(argument)
+        results = [results] if instruction.results is None else list(results)
         for index, result in enumerate(results):
-            if result.dim() != 2 or result.shape[0] != SHOWN_ROWS:
+            if not result.dim() or result.shape[0] != SHOWN_ROWS or not torch.equal(result[0], result[1]):
                 raise NotFollowed(f"{instruction.name} takes more than features apart")
-            runs = consecutive(result[0].tolist())
-            taken = [piece for start, width in runs for piece in sliced(source, start, width)]
+            found = Value(number, None if instruction.results is None else index)
+            runs = consecutive(result[0].flatten().tolist())
+            swapped = _permutation(result[0], shape)
+            if swapped is not None and len(runs) > 1:
+                self._permuted[found] = argument, swapped
+                continue
+            if argument in self._permuted:
+                raise NotFollowed("dimensions of the state are swapped")
+            taken = [piece for start, count in runs for piece in sliced(self.pieces(argument), start, count)]
             if len(taken) > MOST_PIECES:
                 raise NotFollowed(f"{instruction.name} takes features that are not side by side")
-            self._pieces[Value(number, index if instruction.is_many else None)] = tuple(taken)
+            self._pieces[found] = tuple(taken)
 
-    @property
-    def summary(self) -> str:
-        """What the loop over time consists of, in words."""
-        kinds = {Product: "matrix product", Region: "pointwise map", Reduction: "reduction"}
-        counts = {word: sum(isinstance(step, kind) for step in self.steps) for kind, word in kinds.items()}
-        return ", ".join(f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items() if count)
+    def _join(self, number: int, instruction: Instruction, name: str) -> None:
+        value = Value(number)
+        dim = instruction.kwargs.get("dim", instruction.args[1] if len(instruction.args) > 1 else 0)
+        if name == "hstack":
+            dim = 1
+        if dim % len(self.shape(value)) != 1:
+            raise NotFollowed(f"{instruction.name} joins along another dimension than the first of the features")
+        parts: list[tuple[int, tuple[Piece, ...]]] = []
+        start = 0
+        for part in instruction.args[0]:
+            if self.has_rows(part):
+                parts.append((start, self.pieces(part)))
+                start += self.width(part)
+            else:
+                start += self.constants[part][0].numel() if part in self.constants else 0
+        if start != self.width(value) or any(self.needs_gradient(part) for part in instruction.args[0]):
+            raise NotFollowed(f"{instruction.name} joins values of the batch with others")
+        joined = tuple(piece for _, pieces in parts for piece in pieces)
+        self._joined[value] = parts
+        if sum(piece.width for piece in joined) == start:
+            self._pieces[value] = joined
 
-    def _product(self, value: Value, instruction: Instruction, name: str, dependent: list[Value]) -> None:
+    def _product(self, value: Value, instruction: Instruction, name: str, with_rows: list[Value]) -> None:
         args = instruction.args
-        argument, matrix = (args[1], args[2]) if name == "addmm" else (args[0], args[1])
-        if dependent != [argument] or not isinstance(matrix, Tensor) or matrix.dim() != 2:
-            raise NotFollowed(f"{instruction.name} multiplies other things than a state by a parameter")
         if name == "linear":
-            matrix = matrix.T
-        if name == "addmm" and instruction.kwargs:
-            raise NotFollowed(f"{instruction.name} has factors")
-        parts = self._joined.get(argument) or [(0, self.pieces(argument))]
-        pieces, rows = [], []
-        for start, of_part in parts:
-            for piece in of_part:
-                pieces.append(piece)
-                rows.append(matrix[start : start + piece.width].T.contiguous())
-                start += piece.width
-        self._pieces[value] = (Piece(value, 0, self.width(value)),)
-        self.steps.append(Product(value, tuple(pieces), tuple(rows)))
+            given = dict(zip(("input", "weight", "bias"), args, strict=False)) | instruction.kwargs
+            argument, source, bias = given["input"], given["weight"], given.get("bias")
+        else:
+            bias, argument, source = args
+        if with_rows != [argument] or instruction.kwargs and name == "addmm":
+            raise NotFollowed(f"{instruction.name} multiplies other things than a state by a parameter")
+        self._multiplied(value, argument, source, bias, transposed=name != "linear")
 
-    def _reduction(self, value: Value, instruction: Instruction, name: str, dependent: list[Value]) -> None:
-        shape = instruction.shapes[0]
-        if len(dependent) != 1 or shape != (TRACED_BATCH, 1):
-            raise NotFollowed(f"{instruction.name} reduces more than features, or without keepdim=True")
-        factor = 1.0 if name == "sum" else 1 / self.width(dependent[0])
-        self._pieces[value] = (Piece(value, 0, 1),)
-        self.steps.append(Reduction(value, self.pieces(dependent[0]), factor))
+    def _multiplied(self, value: Value, argument: Value, source: Value, bias: Value | None, *, transposed: bool) -> None:
+        matrix = self.constants[source]
+        if matrix.dim() != 2 or not (argument in self._pieces or argument in self._joined):
+            raise NotFollowed("a product is none of a state by a matrix")
+        self._base(value)
+        self._same_field(argument, value)
+        matrix = (matrix.T if transposed else matrix).contiguous()
+        self.steps.append(Product(value, argument, matrix, source, transposed, bias))
+
+    def _contraction(self, value: Value, instruction: Instruction, name: str) -> None:
+        if instruction.kwargs or len(instruction.args) != 2 + (name == "einsum"):
+            raise NotFollowed(f"{instruction.name} has more operands than two")
+        first, second = instruction.args[-2:]
+        if not isinstance(first, Value) or not isinstance(second, Value):
+            raise NotFollowed(f"{instruction.name} has its operands in a list")
+        equation = instruction.args[0] if name == "einsum" else None
+        found = contraction(self, value, first, second, equation, self._permuted)
+        if isinstance(found, Contraction):
+            for operand in found.operands:
+                if self.has_rows(operand):
+                    self.pieces(operand)
+                self._same_field(operand, value)
+            self._base(value)
+            self.steps.append(found)
+        else:
+            argument, source, transposed = found
+            self._multiplied(value, argument, source, None, transposed=transposed)
+
+    def _reduction(self, value: Value, instruction: Instruction, name: str, with_rows: list[Value]) -> None:
+        (argument,) = with_rows
+        shape = self.feature_shape(argument)
+        given = dict(zip(("input", "dim", "keepdim"), instruction.args, strict=False)) | instruction.kwargs
+        dim = -1 if name == "level" else given.get("dim", given.get("axis"))
+        if dim is None or set(given) - {"input", "dim", "axis", "keepdim"}:
+            raise NotFollowed(f"{instruction.name} reduces more than features")
+        dims = {one % (len(shape) + 1) for one in ((dim,) if isinstance(dim, int) else dim)}
+        if 0 in dims:
+            raise NotFollowed(f"{instruction.name} reduces the batch")
+        kept = tuple(1 if index + 1 in dims else size for index, size in enumerate(shape))
+        count = self.width(argument) // max(1, _size(kept))
+        factor = {"sum": 1.0, "mean": 1 / count, "level": 0.0}[name]
+        self._base(value)
+        self.pieces(argument)
+        self.steps.append(Reduction(value, argument, kept, factor))
 
     def _region(self, result: Value) -> Region:
         leaves: dict[Value, None] = {}
         order: set[int] = set()
+        inside = self.depends_on_state(result)
 
         def visit(value: Value) -> None:
-            if value.number in order or not self.depends_on_state(value):
+            if value.number in order or self.is_of_time(value):
                 return
-            if value != result and value in self._pieces and not self._is_inner(value):
-                leaves[value] = None
+            is_leaf = value.number < 0 or inside != self.depends_on_state(value)
+            if value != result and (is_leaf or (self._has_cotangent(value) and not self._is_inner(value))):
+                if value.number >= 0 or self.needs_gradient(value):
+                    leaves[value] = None
                 return
-            instruction = self.traced.instructions[value.number]
+            instruction = self.instruction(value)
             assert instruction is not None
             order.add(value.number)
             for argument in arguments(instruction):
                 visit(argument)
 
         visit(result)
+        for leaf in leaves:
+            if self.has_rows(leaf):
+                self.pieces(leaf)
+            self._same_field(leaf, result)
         return Region(result, tuple(leaves), tuple(sorted(order)))
+
+    def _same_field(self, argument: Value, result: Value) -> None:
+        """Real parts and moduli of a state are no function with one complex derivative."""
+        if self.depends_on_state(argument) and self.dtype(argument).is_complex != self.dtype(result).is_complex:
+            raise NotFollowed("the step goes from complex numbers to real ones, or back")
+
+    def _has_cotangent(self, value: Value) -> bool:
+        return value in self._pieces or value in self._joined or value in self._permuted
 
     def _is_inner(self, value: Value) -> bool:
         """Whether a shifted value is read by pointwise maps of its shape alone, so that its region goes through it."""
-        instruction = self.traced.instructions[value.number]
+        instruction = self.instruction(value)
         shifted = instruction is not None and base_name(instruction) in POINTWISE
         return shifted and value.number not in self._cuts
-
-
-def base_name(instruction: Instruction) -> str:
-    """The name of the function without the module it is in."""
-    return instruction.name.rpartition(".")[2]
 
 
 def arguments(instruction: Instruction) -> list[Value]:
@@ -309,85 +465,22 @@ def arguments(instruction: Instruction) -> list[Value]:
     return [value for value in leaves if isinstance(value, Value)]
 
 
-def consecutive(positions: list[int]) -> list[tuple[int, int]]:
-    """Runs of numbers that follow one another, by their first and how many they are.
-
-    Example:
-        >>> consecutive([3, 0, 1, 2])
-        [(3, 1), (0, 3)]
-    """
-    runs: list[tuple[int, int]] = []
-    for position in positions:
-        if runs and sum(runs[-1]) == position:
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
-        else:
-            runs.append((position, 1))
-    return runs
+def _permutation(result: Tensor, shape: Sequence[int]) -> tuple[int, ...] | None:
+    """How two dimensions of positions were swapped; None where they were not."""
+    plain = torch.arange(result.numel()).reshape(tuple(shape)) if result.numel() == _size(shape) else None
+    if plain is None or result.dim() != len(shape):
+        return None
+    for first in range(len(shape)):
+        for second in range(first):
+            if torch.equal(result, plain.transpose(first, second)):
+                order = list(range(len(shape)))
+                order[first], order[second] = second, first
+                return tuple(order)
+    return None
 
 
-def sliced(pieces: tuple[Piece, ...], start: int, width: int) -> tuple[Piece, ...]:
-    """The pieces of some consecutive features."""
-    found, position = [], 0
-    for piece in pieces:
-        low, high = max(start, position), min(start + width, position + piece.width)
-        if low < high:
-            found.append(Piece(piece.base, piece.start + low - position, high - low))
-        position += piece.width
-    return tuple(found)
-
-
-def evaluate(
-    program: Program, s: Mapping[str, Tensor], u: Mapping[str, Tensor], t: Tensor, *, exact: bool = False
-) -> Environment:
-    """Every value of the program for rows ``(rows, *)``, whatever the rows are.
-
-    Args:
-        program: The program.
-        s: The old state.
-        u: What the steps consume.
-        t: The number of each row's step, ``(rows,)``.
-        exact: With slopes that stay exact where activations saturate, for gradients.
-    """
-    traced = program.traced
-    found = program.given(s, u, t)
-    for number, instruction in enumerate(traced.instructions):
-        if instruction is not None:
-            run(instruction, number, found, len(t), exact=exact)
-    return found
-
-
-def run(instruction: Instruction, number: int, found: Environment, rows: int, *, exact: bool) -> None:
-    """One instruction, its result put beside the others."""
-    rank = len(instruction.shapes[0])
-
-    def told(given: Any) -> Any:
-        if isinstance(given, Value):
-            return beside(found[given], rank)
-        if type(given) is int and given == TRACED_BATCH:
-            return rows
-        return given
-
-    function: Callable[..., Any] = instruction.function
-    if exact:
-        function = EXACT.get(base_name(instruction), function)
-    result = function(*tree_map(told, instruction.args), **tree_map(told, instruction.kwargs))
-    if not instruction.is_many:
-        found[Value(number)] = result
-        return
-    for item, part in enumerate(result):
-        found[Value(number, item)] = part
-
-
-def beside(value: Tensor, rank: int) -> Tensor:
-    """A value as it stands beside others of a rank: a number for each step is a column beside features."""
-    return value.reshape(-1, *[1] * (rank - 1)) if value.dim() == 1 and rank > 1 else value
-
-
-def new_state(program: Program, found: Environment) -> State:
-    """The blocks of the new state."""
-    return {name: found[value] for name, value in program.traced.outputs.items()}
-
-
-def prepared_rows(u: Prepared) -> Prepared:
-    """``(steps, batch, *)`` as rows."""
-    return {name: value.flatten(0, 1) for name, value in u.items()}
+def _size(shape: Sequence[int]) -> int:
+    size = 1
+    for one in shape:
+        size *= one
+    return size

@@ -6,123 +6,209 @@ rules are tested against. Slopes of σ and tanh stay exact where they saturate.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gradscope.dynamics.program.program import Environment, Program, Region, base_name, beside, run
-from gradscope.dynamics.program.trace import Value
-
-Slope = Tensor | float | None  # None of an argument that nothing depends on
-Bar = tuple[float, Tensor | None]  # a factor and a tensor, of which None is ones
-
-
-def _tanh(x: Tensor) -> Tensor:
-    return torch.sigmoid(2 * x).mul_(torch.sigmoid(-2 * x)).mul_(4)
+from gradscope.dynamics.program.program import Program, Region
+from gradscope.dynamics.program.trace import Instruction, NotFollowed, Value
+from gradscope.dynamics.program.values import Values, base_name
+from gradscope.numerics import activations
 
 
-# Arguments and result to the slope by each argument.
-RULES: dict[str, Callable[..., tuple[Slope, ...]]] = {
-    "add": lambda y, a, b: (1.0, 1.0),
-    "sub": lambda y, a, b: (1.0, -1.0),
-    "mul": lambda y, a, b: (b, a),
-    "div": lambda y, a, b: (1 / b, -y / b if isinstance(b, Tensor) else None),
-    "rsub": lambda y, a, b: (-1.0, 1.0),
-    "neg": lambda y, a: (-1.0,),
-    "sigmoid": lambda y, a: (torch.sigmoid(-a).mul_(y),),
-    "tanh": lambda y, a: (_tanh(a),),
-    "relu": lambda y, a: ((a > 0).to(a.dtype),),
-    "exp": lambda y, a: (y,),
-    "sqrt": lambda y, a: (0.5 / y,),
-    "rsqrt": lambda y, a: (-0.5 * y * y * y,),
-    "square": lambda y, a: (2 * a,),
-    "reciprocal": lambda y, a: (-y * y,),
-    "sin": lambda y, a: (torch.cos(a),),
-    "cos": lambda y, a: (-torch.sin(a),),
-    "where": lambda y, c, a, b: (None, c.to(y.dtype), (~c).to(y.dtype)),
-    "clone": lambda y, a: (1.0,),
-    "contiguous": lambda y, a: (1.0,),
+@dataclass(frozen=True)
+class Slope:
+    """A diagonal derivative: a number times a tensor that is broadcast to the result's shape.
+
+    Attributes:
+        factor: The number.
+        tensor: ``(rows, *)``, or with 1 in the place of what it does not depend on; ones where None.
+    """
+
+    factor: float
+    tensor: Tensor | None = None
+
+    def times(self, slope: Tensor | float) -> Slope:
+        """The chain rule."""
+        if not isinstance(slope, Tensor):
+            return Slope(self.factor * slope, self.tensor)
+        return Slope(self.factor, slope if self.tensor is None else self.tensor * slope)
+
+    def plus(self, other: Slope) -> Slope:
+        """Two ways from the same leaf."""
+        if self.tensor is None or other.tensor is None:
+            if self.tensor is None and other.tensor is None:
+                return Slope(self.factor + other.factor)
+            known, constant = (other, self.factor) if self.tensor is None else (self, other.factor)
+            return Slope(1.0, known.whole() + constant)
+        if self.factor == other.factor:
+            return Slope(self.factor, self.tensor + other.tensor)
+        return Slope(1.0, torch.add(self.whole(), other.tensor, alpha=other.factor))
+
+    def whole(self) -> Tensor:
+        """The tensor with its factor."""
+        assert self.tensor is not None
+        return self.tensor if self.factor == 1.0 else self.tensor * self.factor
+
+
+Slopes = dict[Value, Slope]
+
+
+class _Operands:
+    """Result and arguments of an instruction, computed when a rule reads them."""
+
+    def __init__(self, values: Values, number: int, instruction: Instruction) -> None:
+        self._values, self._value, self._args = values, Value(number), instruction.args
+        self._features = values.program.features(self._value)
+
+    @property
+    def y(self) -> Tensor:
+        return self._values[self._value]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._values.program.dtype(self._value)
+
+    def __getitem__(self, index: int) -> Any:
+        given = self._args[index]
+        return self._values.beside(given, self._features) if isinstance(given, Value) else given
+
+
+def _reciprocal_slope(o: _Operands) -> Tensor:
+    return -o.y * o.y
+
+
+def _sech2(x: Tensor) -> Tensor:
+    return torch.cosh(x).reciprocal_().square_()
+
+
+Rule = float | Callable[[_Operands], Tensor | float] | None  # None of an argument that nothing can depend on
+_ONE: tuple[Rule, ...] = (1.0,)
+# The slope by each argument.
+RULES: dict[str, tuple[Rule, ...]] = {
+    "add": (1.0, 1.0),
+    "sub": (1.0, -1.0),
+    "mul": (lambda o: o[1], lambda o: o[0]),
+    "div": (lambda o: 1 / o[1], lambda o: -o.y / o[1]),
+    "rsub": (-1.0, 1.0),
+    "__rdiv__": (lambda o: -o.y / o[0], lambda o: 1 / o[0]),
+    "neg": (-1.0,),
+    "sigmoid": (lambda o: o[0].neg().sigmoid_().mul_(o.y),),
+    "tanh": (lambda o: _sech2(o[0]),),
+    "relu": (lambda o: (o[0] > 0).to(o.dtype),),
+    "exp": (lambda o: o.y,),
+    "log": (lambda o: 1 / o[0],),
+    "sqrt": (lambda o: 0.5 / o.y,),
+    "rsqrt": (lambda o: -0.5 * o.y**3,),
+    "square": (lambda o: 2 * o[0],),
+    "reciprocal": (_reciprocal_slope,),
+    "sin": (lambda o: torch.cos(o[0]),),
+    "cos": (lambda o: -torch.sin(o[0]),),
+    "abs": (lambda o: torch.sign(o[0]),),
+    "where": (None, lambda o: o[0].to(o.dtype), lambda o: (~o[0]).to(o.dtype)),
+    "addcmul": (1.0, lambda o: o[2], lambda o: o[1]),
+    "lerp": (lambda o: 1 - o[2], lambda o: o[2], lambda o: o[1] - o[0]),
+    **dict.fromkeys(("clone", "contiguous", "expand", "expand_as", "broadcast_to"), _ONE),
 }
 RULES |= {"__radd__": RULES["add"], "__rmul__": RULES["mul"], "__rsub__": RULES["rsub"], "subtract": RULES["sub"]}
 RULES |= {"multiply": RULES["mul"], "divide": RULES["div"], "true_divide": RULES["div"], "negative": RULES["neg"]}
+RULES |= {"__rtruediv__": RULES["__rdiv__"]}
 _FLAT = "gt ge lt le eq ne __gt__ __ge__ __lt__ __le__ __eq__ __ne__ sign zeros_like ones_like"
 FLAT = frozenset(_FLAT.split())  # whose slopes are zero
+NOT_COMPLEX = frozenset(("relu", "abs", "where", "sign"))  # whose rules hold for real numbers alone
+EXACT = {"sigmoid": activations.sigmoid, "tanh": activations.tanh}  # whose slopes do not round to zero early
 
 
 def has_rules(program: Program, region: Region) -> bool:
     """Whether every function of a region has its slopes here."""
     for number in region.order:
-        instruction = program.traced.instructions[number]
+        instruction = program.instruction(Value(number))
         if instruction is None or instruction.kwargs or base_name(instruction) not in RULES.keys() | FLAT:
             return False
     return True
 
 
-def slopes(program: Program, region: Region, known: Environment, rows: int) -> Environment:
-    """∂ result / ∂ leaf by leaf, and the result put beside what is known.
+def region_slopes(program: Program, region: Region, values: Values, wanted: Collection[Value]) -> Slopes:
+    """∂ result / ∂ leaf for some leaves of a region; those that it does not depend on are left out."""
+    found = (slopes if has_rules(program, region) else differentiated)(program, region, values, wanted)
+    rank = 1 + len(program.feature_shape(region.result))
+    return {leaf: Slope(slope.factor, _with_rows(slope.tensor, rank)) for leaf, slope in found.items()}
+
+
+def slopes(program: Program, region: Region, values: Values, wanted: Collection[Value]) -> Slopes:
+    """By rules.
 
     Args:
         program: The program.
         region: With rules for all its functions.
-        known: The values of the leaves and of what does not depend on the state.
-        rows: Rows of every value.
+        values: What is known; more is computed where a rule reads it.
+        wanted: Leaves.
     """
-    values = dict(known)
+    reached = _between(program, region, wanted)
     with torch.no_grad():
-        for number in region.order:
-            instruction = program.traced.instructions[number]
-            assert instruction is not None
-            run(instruction, number, values, rows, exact=False)
-        known[region.result] = values[region.result]
-        bars: dict[Value, Bar] = {region.result: (1.0, None)}
+        bars: Slopes = {region.result: Slope(1.0)}
         for number in reversed(region.order):
             bar = bars.pop(Value(number), None)
             if bar is not None:
-                _through(program, number, values, bar, bars)
-    width = program.width(region.result)
-    return {leaf: _written_out(bars[leaf], known[leaf], width) for leaf in region.leaves if leaf in bars}
+                _through(program, number, values, bar, bars, reached)
+    return {leaf: bars[leaf] for leaf in region.leaves if leaf in bars}
 
 
-def _through(program: Program, number: int, values: Environment, bar: Bar, bars: dict[Value, Bar]) -> None:
-    instruction = program.traced.instructions[number]
+def _between(program: Program, region: Region, wanted: Collection[Value]) -> set[Value]:
+    """The leaves that are wanted, and the values of the region on the way from them to the result."""
+    reached = {leaf for leaf in region.leaves if leaf in wanted}
+    for number in region.order:
+        instruction = program.instruction(Value(number))
+        assert instruction is not None
+        if any(isinstance(argument, Value) and argument in reached for argument in instruction.args):
+            reached.add(Value(number))
+    return reached
+
+
+def _through(
+    program: Program, number: int, values: Values, bar: Slope, bars: Slopes, reached: set[Value]
+) -> None:
+    instruction = program.instruction(Value(number))
     assert instruction is not None
     name = base_name(instruction)
     if name in FLAT:
         return
-    rank = len(instruction.shapes[0])
-    given: list[Any] = [beside(values[a], rank) if isinstance(a, Value) else a for a in instruction.args]
-    for argument, slope in zip(instruction.args, RULES[name](values[Value(number)], *given), strict=True):
-        if slope is None or not isinstance(argument, Value) or not program.depends_on_state(argument):
+    if name in NOT_COMPLEX and program.dtype(Value(number)).is_complex:
+        raise NotFollowed(f"{instruction.name} of complex numbers is not followed")
+    operands = _Operands(values, number, instruction)
+    for argument, rule in zip(instruction.args, RULES[name], strict=False):
+        if rule is None or not isinstance(argument, Value) or argument not in reached:
             continue
-        through = _times(bar, slope)
-        bars[argument] = _plus(bars[argument], through) if argument in bars else through
+        through = bar.times(rule(operands) if callable(rule) else rule)
+        bars[argument] = bars[argument].plus(through) if argument in bars else through
 
 
-def _times(bar: Bar, slope: Tensor | float) -> Bar:
-    factor, tensor = bar
-    if not isinstance(slope, Tensor):
-        return factor * slope, tensor
-    return factor, slope if tensor is None else tensor * slope
+def differentiated(program: Program, region: Region, values: Values, wanted: Collection[Value]) -> Slopes:
+    """By autograd, of all rows at once."""
+    if program.dtype(region.result).is_complex:
+        raise NotFollowed("a function of complex numbers has no rule of differentiation")
+    shape = (values.rows, *program.feature_shape(region.result))
+    with torch.enable_grad():
+        leaves = {
+            leaf: values.beside(leaf, len(shape) - 1).expand(shape).detach().requires_grad_()
+            for leaf in region.leaves
+            if leaf in wanted and values[leaf].is_floating_point()
+        }
+        result = values.inside(region, leaves, EXACT)[region.result]
+        values[region.result] = result.detach()
+        if not result.requires_grad:
+            return {}
+        # the maps are pointwise: the gradient of the sum over units is the diagonal
+        ones = result.new_ones(()).expand_as(result)
+        grads = torch.autograd.grad(result, list(leaves.values()), ones, allow_unused=True)
+    return {leaf: Slope(1.0, grad) for leaf, grad in zip(leaves, grads, strict=True) if grad is not None}
 
 
-def _plus(first: Bar, second: Bar) -> Bar:
-    (a, x), (b, y) = first, second
-    if x is None or y is None:
-        if x is None and y is None:
-            return a + b, None
-        tensor, scale, constant = (y, b, a) if x is None else (x, a, b)
-        assert tensor is not None
-        return 1.0, tensor * scale + constant
-    if a == b:
-        return a, x + y
-    return 1.0, torch.add(x * a if a != 1.0 else x, y, alpha=b)
-
-
-def _written_out(bar: Bar, like: Tensor, width: int) -> Tensor:
-    factor, tensor = bar
+def _with_rows(tensor: Tensor | None, rank: int) -> Tensor | None:
+    """A slope that comes from constants alone is the same in all rows."""
     if tensor is None:
-        return like.new_full((len(like), width), factor)
-    tensor = tensor.expand(len(like), width)
-    return tensor if factor == 1.0 else tensor * factor
+        return None
+    return tensor.reshape(*[1] * (rank - tensor.dim()), *tensor.shape)

@@ -8,12 +8,13 @@ are there, and small, since torch imports a second's worth of modules before it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from gradscope.contract.recurrence import Recurrence
@@ -47,21 +48,18 @@ def _rms_norm(x: Tensor, shape: Any, weight: Any = None, eps: float | None = Non
 
 
 def _softmax(x: Tensor, dim: int = -1, **options: Any) -> Tensor:
-    if dim not in (1, -1) or x.dim() != 2:
+    if dim not in (x.dim() - 1, -1):
         raise NotFollowed("softmax goes over other things than the features")
-    raised = torch.exp(x - x.mean(-1, keepdim=True))
+    with torch._C._EnableTorchFunction():
+        raised = torch.exp(x - level(x))
     return raised / raised.sum(-1, keepdim=True)
 
 
-def _einsum(equation: str, *operands: Tensor) -> Tensor:
-    inputs, _, result = equation.replace(" ", "").partition("->")
-    names = inputs.split(",")
-    if len(operands) == 2 and len(names) == 2 and isinstance(operands[1], Symbol) and len(names[1]) == 2:
-        names, operands = [names[1], names[0]], (operands[1], operands[0])
-    (state, matrix), (x, weight) = names, operands
-    if not (len(state) == len(matrix) == len(result) == 2 and state[1] in matrix and result[0] == state[0]):
-        raise NotFollowed(f"einsum '{equation}' is no product of a state with a matrix")
-    return x @ (weight if matrix[0] == state[1] else weight.T)
+def level(x: Tensor) -> Tensor:
+    """The largest feature, as a number that softmax does not depend on: no cotangent passes it."""
+    if isinstance(x, Symbol):
+        return x.tracer.call(level, (x,), {})  # type: ignore[no-any-return]
+    return x.amax(-1, keepdim=True)
 
 
 _WRITING = ("__setitem__", "__iadd__", "__imul__", "__isub__", "__itruediv__")
@@ -93,18 +91,14 @@ class Instruction:
         function: The function.
         args: Its arguments, with :class:`Value` in the place of symbols.
         kwargs: Those by name.
-        shapes: Of the result, or of each of several, with the traced batch.
-        dtypes: Of the same.
-        is_many: Whether it gives several.
+        results: How many tensors it gives; None of one that is not in a tuple.
     """
 
     name: str
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    shapes: tuple[tuple[int, ...], ...]
-    dtypes: tuple[torch.dtype, ...]
-    is_many: bool
+    results: int | None
 
 
 @dataclass
@@ -114,12 +108,20 @@ class Traced:
     Attributes:
         inputs: ``("s", block)``, ``("u", name)`` or ``("t", "")`` to the value that stands for it.
         instructions: In the order of computation; those of the inputs are None.
+        shapes: Of every value but the constants, with the traced batch.
+        dtypes: Of the same.
+        constants: What does not depend on the inputs, parameters above all, with autograd's graph back to them; their
+            numbers are negative.
+        trained: Those of the constants that parameters are behind, frozen ones too.
         outputs: Block to the value that is its new state.
     """
 
     inputs: dict[tuple[str, str], Value] = field(default_factory=dict)
     instructions: list[Instruction | None] = field(default_factory=list)
-    input_shapes: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    shapes: dict[Value, tuple[int, ...]] = field(default_factory=dict)
+    dtypes: dict[Value, torch.dtype] = field(default_factory=dict)
+    constants: dict[Value, Tensor] = field(default_factory=dict)
+    trained: set[Value] = field(default_factory=set)
     outputs: dict[str, Value] = field(default_factory=dict)
 
 
@@ -173,7 +175,6 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     torch.nn.functional.layer_norm: _layer_norm,
     torch.layer_norm: _layer_norm,
     torch.nn.functional.rms_norm: _rms_norm,
-    torch.einsum: _einsum,
     torch.softmax: _softmax,
     torch.Tensor.softmax: _softmax,
     torch.nn.functional.softmax: _softmax,
@@ -183,12 +184,16 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
 class _Tracer:
     def __init__(self) -> None:
         self.traced = Traced()
+        self._constants: dict[int, tuple[Value, Tensor]] = {}  # the tensor itself keeps its id from being used again
 
     def input(self, kind: str, name: str, held: Tensor) -> Symbol:
         value = Value(len(self.traced.instructions))
         self.traced.instructions.append(None)
         self.traced.inputs[kind, name] = value
-        self.traced.input_shapes[value.number] = tuple(held.shape)
+        return self._symbol(held, value)
+
+    def _symbol(self, held: Tensor, value: Value) -> Symbol:
+        self.traced.shapes[value], self.traced.dtypes[value] = tuple(held.shape), held.dtype
         return Symbol(held, self, value)
 
     def call(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -208,10 +213,11 @@ class _Tracer:
             raise NotFollowed(f"{shown} takes a tensor out of the gradient")
         if name in ("__bool__", "__float__", "__int__", "item", "__index__", "nonzero"):
             raise NotFollowed("Python reads a value of the state or the input, to branch on it say")
-        try:
-            result = func(*tree_map(_held, args), **tree_map(_held, kwargs))
-        except Exception as error:
-            raise NotFollowed(f"{shown} gave {type(error).__name__}") from error
+        with torch.no_grad():
+            try:
+                result = func(*tree_map(_held, args), **tree_map(_held, kwargs))
+            except Exception as error:
+                raise NotFollowed(f"{shown} gave {type(error).__name__}") from error
         return self._record(shown, func, args, kwargs, result)
 
     def _attribute(self, func: Any, args: Any) -> Any:
@@ -229,18 +235,24 @@ class _Tracer:
         if not all(isinstance(part, Tensor) for part in parts):
             raise NotFollowed(f"{shown} gives something that is no tensor")
         number = len(self.traced.instructions)
-        shapes = tuple(tuple(part.shape) for part in parts)
         told = (tree_map(self._value, args), tree_map(self._value, kwargs))
-        dtypes = tuple(part.dtype for part in parts)
-        self.traced.instructions.append(Instruction(shown, func, tuple(told[0]), dict(told[1]), shapes, dtypes, many))
-        symbols = [Symbol(part, self, Value(number, i if many else None)) for i, part in enumerate(parts)]
+        results = len(parts) if many else None
+        self.traced.instructions.append(Instruction(shown, func, tuple(told[0]), dict(told[1]), results))
+        symbols = [self._symbol(part, Value(number, i if many else None)) for i, part in enumerate(parts)]
         return tuple(symbols) if many else symbols[0]
 
-    @staticmethod
-    def _value(given: Any) -> Any:
+    def _value(self, given: Any) -> Any:
         if isinstance(given, Symbol):
             return given.value
-        return _for_any_batch(given.detach()) if isinstance(given, Tensor) else given
+        if not isinstance(given, Tensor):
+            return given
+        if id(given) not in self._constants:
+            value = Value(-1 - len(self._constants))
+            self._constants[id(given)] = value, given
+            self.traced.constants[value] = _for_any_batch(given)
+            if given.requires_grad:
+                self.traced.trained.add(value)
+        return self._constants[id(given)][0]
 
 
 def _for_any_batch(constant: Tensor) -> Tensor:
@@ -248,10 +260,23 @@ def _for_any_batch(constant: Tensor) -> Tensor:
     for dim, size in enumerate(constant.shape):
         if size == TRACED_BATCH:
             row = constant.narrow(dim, 0, 1)
-            if not bool((constant == row).all()):
+            if dim or not bool((constant == row).all()):
                 raise NotFollowed("something is made for every sample of the batch that differs between them")
             constant = row
     return constant
+
+
+@contextlib.contextmanager
+def all_trainable(module: nn.Module) -> Iterator[None]:
+    """While active, frozen parameters require gradients too: a measurement is about them as about the others."""
+    frozen = [p for p in module.parameters() if not p.requires_grad and (p.is_floating_point() or p.is_complex())]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
 
 def trace(model: Recurrence, u: Mapping[str, Tensor]) -> Traced:
@@ -277,7 +302,7 @@ def trace(model: Recurrence, u: Mapping[str, Tensor]) -> Traced:
     s, prepared = symbols("s", initial), symbols("u", u)
     t = tracer.input("t", "", torch.tensor(3, device=like.device))
     try:
-        with torch.no_grad():
+        with all_trainable(model), torch.enable_grad():  # constants keep the way back to the parameters that they are made of
             after = model.step(dict(s), prepared, t)
     except NotFollowed:
         raise

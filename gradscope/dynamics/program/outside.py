@@ -1,0 +1,191 @@
+"""What lies outside the loop: cotangents of what the steps consume, and of parameters, for all steps at once.
+
+The loop has found the cotangents of all values that depend on the state. From there on nothing is recurrent: the same
+rules are applied to whole segments, through what was hoisted out of the loop as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gradscope.contract.state import Prepared
+from gradscope.dynamics.program.contraction import Contraction
+from gradscope.dynamics.program.linearised import Linearised
+from gradscope.dynamics.program.pieces import Piece
+from gradscope.dynamics.program.program import Product, Program, Reduction, Region, Shift, Step
+from gradscope.dynamics.program.reverse import ReverseLoop, summed_to
+from gradscope.dynamics.program.slopes import Slopes
+from gradscope.dynamics.program.trace import Value
+
+
+@dataclass(frozen=True)
+class Share:
+    """What the steps contribute to the gradient of a constant: ā as it is, or ā ⊗ y.
+
+    Attributes:
+        constant: Of the program.
+        cotangent: ā, ``(steps, active, batch, *)``.
+        multiplied: y, ``(steps, batch, columns)``.
+        transposed: y ⊗ ā in place of ā ⊗ y.
+    """
+
+    constant: Value
+    cotangent: Tensor
+    multiplied: Tensor | None = None
+    transposed: bool = False
+
+    def summed(self, alignment: Tensor) -> Tensor:
+        """Over the steps, each times its power of two, ``(active, batch, *constant shape)``."""
+        bar = self.cotangent * alignment.reshape(*alignment.shape, *[1] * (self.cotangent.dim() - 3))
+        if self.multiplied is None:
+            return bar.sum(0)
+        bar, y = bar.movedim(0, 2), self.multiplied.movedim(0, 1)  # (active, batch, steps, rows), (batch, steps, columns)
+        return y.mT.conj() @ bar if self.transposed else bar.mT @ y.conj()
+
+
+class Outside:
+    """Cotangents outside the loop, along one segment.
+
+    Args:
+        program: The step.
+        given: The segment's coefficients, with those of others than the state.
+        loop: With the cotangents of all values in the loop.
+
+    Attributes:
+        prepared: ∂L/∂u_t through the steps.
+        shares: Of the constants that parameters are behind.
+    """
+
+    def __init__(self, program: Program, given: Linearised, loop: ReverseLoop) -> None:
+        self._program, self._given, self._loop = program, given, loop
+        self._bars: dict[Value, Tensor] = {}
+        self._own: set[Value] = set()  # whose cotangents stand in memory of their own, and may be written to
+        self.shares: list[Share] = []
+        steps = given.steps
+        for name, pieces in program.outputs.items():
+            self._spread(loop.delta[name][1 : steps + 1], pieces)
+        for linear in given.loop:
+            bar = self._of_loop(linear.step.result)
+            self._through(linear.step, bar, linear.slopes, linear.factors)
+        for step in reversed(program.steps):
+            found = None if program.in_loop(step) else self._bars.get(step.result)
+            if found is not None:
+                slopes = given.slopes(step, with_others=True) if isinstance(step, Region) else {}
+                factors = given.factors(step, with_others=True) if isinstance(step, Contraction) else {}
+                self._through(step, found, slopes, factors)
+        inputs = {value: name for (kind, name), value in program.traced.inputs.items() if kind == "u"}
+        self.prepared: Prepared = {inputs[v]: bar for v, bar in self._bars.items() if v in inputs}
+
+    def _of_loop(self, result: Value) -> Tensor:
+        """The cotangent of a value in the loop, or of one that shares another's."""
+        steps, bars = self._given.steps, self._loop.bars
+        if result in bars:
+            return bars[result][:steps]
+        parts = [
+            bars[piece.base][:steps].flatten(3)[..., piece.start : piece.start + piece.width]
+            for piece in self._program.pieces(result)
+        ]
+        joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        return joined.unflatten(-1, self._program.feature_shape(result))
+
+    def _through(self, step: Step, bar: Tensor, slopes: Slopes, factors: Mapping[int, Tensor]) -> None:
+        program = self._program
+        if isinstance(step, Region):
+            for leaf, slope in slopes.items():
+                if not program.depends_on_state(leaf):
+                    factor = None if slope.tensor is None else slope.tensor.unsqueeze(1).conj()
+                    term = self._summed(bar, factor, program.feature_shape(leaf) if program.has_rows(leaf) else leaf)
+                    self._add(leaf, term if slope.factor == 1.0 else term * slope.factor)
+        elif isinstance(step, Shift):
+            shape = program.feature_shape(step.added) if program.has_rows(step.added) else step.added
+            self._add(step.added, self._summed(bar, None, shape) * step.sign)
+        elif isinstance(step, Product):
+            self._through_product(step, bar)
+        elif isinstance(step, Contraction):
+            for operand, other in factors.items():
+                if not program.depends_on_state(step.operands[operand]):
+                    rows = program.has_rows(step.operands[1 - operand])
+                    self._add(step.operands[operand], step.cotangent(operand, bar, other.unsqueeze(1) if rows else other))
+        elif isinstance(step, Reduction) and step.factor:
+            spread = bar.reshape(*bar.shape[:3], *step.kept) * step.factor
+            self._spread(spread.expand(*bar.shape[:3], *program.feature_shape(step.argument)), program.pieces(step.argument))
+
+    def _through_product(self, step: Product, bar: Tensor) -> None:
+        program = self._program
+        if step.bias is not None and program.needs_gradient(step.bias):
+            self._add(step.bias, self._summed(bar, None, step.bias))
+        if program.needs_gradient(step.source):
+            y = self._given.by_step(self._given.values[step.argument])
+            self.shares.append(Share(step.source, bar, y, step.transposed))
+        for start, pieces in program.parts(step.argument):
+            for piece in pieces:
+                if not program.depends_on_state(piece.base):
+                    self._spread(bar @ step.matrix[:, start : start + piece.width].conj(), (piece,))
+                start += piece.width
+
+    def _summed(self, bar: Tensor, factor: Tensor | None, like: Value | tuple[int, ...]) -> Tensor:
+        """factor ⊙ bar, summed over the features along which a leaf was repeated."""
+        shape = tuple(self._program.constants[like].shape) if isinstance(like, Value) else like
+        if isinstance(like, Value) and len(shape) == bar.dim() - 2:  # a row that stands for the whole batch
+            return self._summed_features(bar, factor, shape[1:]).unsqueeze(3)
+        return self._summed_features(bar, factor, shape)
+
+    def _summed_features(self, bar: Tensor, factor: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+        if tuple(bar.shape[3:]) == shape:
+            return bar if factor is None else bar * factor
+        return summed_to(bar, factor, shape)
+
+    def _add(self, value: Value, term: Tensor) -> None:
+        if value.number < 0:
+            if self._program.needs_gradient(value):
+                self.shares.append(Share(value, term))
+        else:
+            self._spread(term, self._program.pieces(value))
+
+    def _spread(self, term: Tensor, pieces: tuple[Piece, ...]) -> None:
+        """Adds a cotangent to the values that its features stand for, those in the loop left out."""
+        start, flat = 0, term.flatten(3)
+        for piece in pieces:
+            part = flat[..., start : start + piece.width]
+            start += piece.width
+            if self._program.depends_on_state(piece.base):
+                continue
+            if part.is_complex() and not self._program.dtype(piece.base).is_complex:
+                part = part.real
+            shape = self._program.feature_shape(piece.base)
+            known = self._bars.get(piece.base)
+            if piece.width == self._program.width(piece.base):
+                part = part.reshape(*part.shape[:3], *shape)
+                if piece.base in self._own:
+                    self._bars[piece.base] += part
+                else:
+                    self._bars[piece.base] = part if known is None else known + part
+                    self._own |= set() if known is None else {piece.base}
+                continue
+            if piece.base not in self._own:
+                fresh = part.new_zeros((*part.shape[:3], *shape))
+                self._bars[piece.base] = fresh if known is None else fresh + known
+                self._own.add(piece.base)
+            self._bars[piece.base].flatten(3)[..., piece.start : piece.start + piece.width] += part
+
+
+def parameter_of(constant: Tensor, names: Mapping[int, str]) -> tuple[str, bool] | None:
+    """The parameter that a constant is, and whether it is its transpose; None of one that is computed from parameters.
+
+    Args:
+        constant: With autograd's graph.
+        names: Identity of a parameter to its name.
+    """
+    if id(constant) in names:
+        return names[id(constant)], False
+    way = constant.grad_fn
+    if way is None or type(way).__name__ not in ("TBackward0", "TransposeBackward0", "PermuteBackward0"):
+        return None
+    variable = getattr(way.next_functions[0][0], "variable", None)
+    if constant.dim() != 2 or not isinstance(variable, nn.Parameter) or id(variable) not in names:
+        return None
+    return names[id(variable)], constant.shape == variable.mT.shape and constant.stride() == variable.mT.stride()
