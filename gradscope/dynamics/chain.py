@@ -21,6 +21,7 @@ from torch import Tensor
 from gradscope.contract.chain import ChainRecurrence, Derivatives, Stage
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.adjoint import RecurrenceAdjoint
+from gradscope.dynamics.affine_maps import AffineMap
 from gradscope.dynamics.cotangents import LocalSteps
 from gradscope.dynamics.in_place import (
     Operation,
@@ -33,7 +34,7 @@ from gradscope.dynamics.in_place import (
 )
 from gradscope.dynamics.segments import SegmentStates
 from gradscope.errors import UsageError
-from gradscope.numerics.scaled import expand_like
+from gradscope.numerics.scaled import Scaled
 
 
 @dataclass
@@ -322,17 +323,16 @@ class ChainSteps(LocalSteps):
         gates = self._maps.layout.gates[stage]
         return self._program.tape[: self._steps, ..., gates.start : gates.stop, :].flatten(3)
 
+    def affine_maps(self, exponent: Tensor) -> tuple[AffineMap, ...]:
+        """The matrices of the stages and their biases."""
+        return tuple(
+            AffineMap(stage.weight, stage.bias, y, Scaled(self._gate_cotangents(index), exponent))
+            for index, (stage, y) in enumerate(zip(self._model.stages, self._maps.inputs, strict=True))
+        )
+
     def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
-        """Σ_t ∂L/∂a_t ⊗ y_t for the matrices, Σ_t ∂L/∂a_t for their biases."""
-        found: dict[str, Tensor] = {}
-        for index, stage in enumerate(self._model.stages):
-            a_bar = self._gate_cotangents(index)
-            a_bar = (a_bar * expand_like(alignment, a_bar)).movedim(0, 2)  # (active, batch, steps, gates)
-            y = self._maps.inputs[index].movedim(0, 1)  # (batch, steps, hidden_size)
-            found[stage.weight] = a_bar.transpose(-1, -2) @ y
-            if stage.bias:
-                found[stage.bias] = a_bar.sum(2)
-        return found
+        """None: the maps after the products have no parameters."""
+        return {}
 
     def recurrent_norm(self) -> Tensor:
         """‖∂L/∂a_t‖ ‖y_t‖ for each matrix: its share has rank one."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from gradscope.contract.state import Prepared, State
+from gradscope.dynamics.affine_maps import AffineMap
 from gradscope.numerics.scaled import Scaled
 
 
@@ -94,9 +95,19 @@ class LocalSteps(ABC):
     def prepared_cotangent(self) -> Prepared:
         """∂L/∂u_t through the steps."""
 
+    def affine_maps(self, exponent: Tensor) -> tuple[AffineMap, ...]:
+        """The affine maps W y + b in the steps themselves whose W and b are parameters, with their cotangents.
+
+        What they hold is valid until the next segment's steps are made.
+
+        Args:
+            exponent: Of the steps, ``(steps, active, batch)``.
+        """
+        return ()
+
     @abstractmethod
     def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
-        """Gradients of the parameters that act in the steps themselves, summed over the segment.
+        """Gradients of the parameters that act in the steps other than in ``affine_maps``, summed over the segment.
 
         Args:
             alignment: Powers of two ``(steps, active, batch)`` that bring all steps to one exponent.

@@ -1,7 +1,7 @@
 """Per-sample gradients of a recurrence's parameters, summed over time in scaled arithmetic.
 
-Parameters act in ``prepare``, in the steps or in ``readout``. Affine maps in ``prepare`` give theirs by products; what
-is left is one vector-Jacobian product per length and sample, vectorised with ``torch.func.vmap``.
+Parameters act in ``prepare``, in the steps or in ``readout``. Affine maps give theirs by products; what is left is one
+vector-Jacobian product per length and sample, vectorised with ``torch.func.vmap``.
 """
 
 from __future__ import annotations
@@ -125,8 +125,10 @@ class ParameterGradients:
         if not self._absorbed(common):
             for name, value in steps.parameter_gradients(power_of_two(exponent - common, here.x.dtype)).items():
                 self._add(name, Scaled(value, common))
-            for one in maps:
+            for one in steps.affine_maps(exponent):
                 self._add_affine(one, common)
+            for one in maps:
+                self._add_affine(one, common, without=self._not_affine)
             rest = self._without(maps, self._in_prepare)
             if rest:
                 self._add_prepare(here, u_bar, common, rest)
@@ -213,12 +215,12 @@ class ParameterGradients:
         else:
             self.sums[name] = add(before, term.normalized())
 
-    def _add_affine(self, one: AffineMap, common: Tensor) -> None:
-        """Σ_t ā_t ⊗ y_t and Σ_t ā_t."""
+    def _add_affine(self, one: AffineMap, common: Tensor, without: frozenset[str] = frozenset()) -> None:
+        """Σ_t ā_t ⊗ y_t and Σ_t ā_t, of those of its parameters that are not named."""
         a_bar = one.cotangent.at(common.expand_as(one.cotangent.exponent)).movedim(0, 2)  # (active, batch, steps, rows)
-        if one.weight not in self._not_affine:
+        if one.weight not in without:
             self._add(one.weight, Scaled(a_bar.transpose(-1, -2) @ one.input.movedim(0, 1), common))
-        if one.bias is not None and one.bias not in self._not_affine:
+        if one.bias is not None and one.bias not in without:
             self._add(one.bias, Scaled(a_bar.sum(2), common))
 
     def _add_prepare(self, here: SegmentStates, u_bar: dict[str, Scaled], common: Tensor, parameters: Values) -> None:
