@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gradscope.contract.state import State
-from gradscope.dynamics.cotangents import Cotangents, LocalSteps, Pulled, Wants
+from gradscope.dynamics.cotangents import Cotangents, LocalSteps, Only, Pulled, Wants
 from gradscope.dynamics.parameter_gradients import ParameterGradients
 from gradscope.dynamics.pullbacks import PreparePullback, readout_vjp
 from gradscope.dynamics.segments import Segment, SegmentStates
@@ -34,8 +34,11 @@ class RecurrenceAdjoint(ABC):
 
     def __init__(self, trajectory: Trajectory, wants: Wants) -> None:
         self.trajectory, self.model, self.wants = trajectory, trajectory.model, wants
-        self.gradients = ParameterGradients(self.model, trajectory) if wants.parameters else None
-        self._prepare = PreparePullback(self.model, with_maps=wants.parameters)
+        self.gradients: ParameterGradients | None = None
+        if wants.parameters:
+            norms_alone = wants.parameters is Only.NORMS
+            self.gradients = ParameterGradients(self.model, trajectory, norms_alone=norms_alone)
+        self._prepare = PreparePullback(self.model, with_maps=bool(wants.parameters))
         self._stretch_steps = RESCALE_STEPS
         self._delta: State = {}
         self._exponent = torch.zeros((0, trajectory.batch), dtype=torch.int32, device=trajectory.x.device)
@@ -48,7 +51,7 @@ class RecurrenceAdjoint(ABC):
         """Goes from the end of a segment to its beginning."""
         here = self.trajectory.segment(segment)
         self._begin_lengths(here)
-        through = self.wants.inputs or self.wants.parameters
+        through = bool(self.wants.inputs or self.wants.parameters)
         direct, u_bar = self._through_readout(here, cotangents, through)
         steps = self.local_steps(here)
         exponent = self._sweep(steps, segment, direct)

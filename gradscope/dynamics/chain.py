@@ -351,7 +351,7 @@ class ChainAdjoint(RecurrenceAdjoint):
 
     def local_steps(self, here: SegmentStates) -> LocalSteps:
         """The diagonals of a segment."""
-        maps = diagonals(self.model, here, with_u=self.wants.inputs or self.wants.parameters)
+        maps = diagonals(self.model, here, with_u=bool(self.wants.inputs or self.wants.parameters))
         program, segment = self._program, here.segment
         if program is None or program.active != segment.active or program.steps < segment.steps:
             program = self._program = Program(self.model, maps, segment.active)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import ClassVar
 
 from torch import Tensor
@@ -11,6 +12,12 @@ from torch import Tensor
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.affine_maps import AffineMap
 from gradscope.numerics.scaled import Scaled
+
+
+class Only(Enum):
+    """Less than all of something."""
+
+    NORMS = "norms"
 
 
 @dataclass(frozen=True)
@@ -21,13 +28,14 @@ class Wants:
         components: Names of the nodes whose total derivative is wanted.
         state: The adjoint of the whole Markov state.
         inputs: ∂L/∂x_t.
-        parameters: Per-sample gradients of the parameters, and the steps' shares of the recurrent ones.
+        parameters: Per-sample gradients of the parameters, and the steps' shares of the recurrent ones. With
+            ``Only.NORMS`` anything of the same norm may stand for a gradient, which takes far less memory.
     """
 
     components: frozenset[str]
     state: bool = False
     inputs: bool = False
-    parameters: bool = False
+    parameters: bool | Only = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ vector-Jacobian product per length and sample, vectorised with ``torch.func.vmap
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from gradscope.dynamics.affine_maps import AffineCalls, AffineMap
 from gradscope.dynamics.cotangents import Cotangents, LocalSteps
 from gradscope.dynamics.decomposed_cells import DecomposedCells
 from gradscope.dynamics.pullbacks import PreparePullback, inner_product, over_lengths
+from gradscope.dynamics.rank_one_sums import RankOneSum
 from gradscope.dynamics.segments import SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.numerics.scaled import ZERO_EXPONENT, Scaled, add, expand_like, power_of_two, row_exponent
@@ -74,13 +76,19 @@ def parameters_used(module: nn.Module, call: Callable[[Callable[..., Any]], Any]
 class ParameterGradients:
     """Sums of per-sample gradients over the segments.
 
-    Attributes:
-        sums: Parameter name to its gradient, rows ``(active, batch)``.
+    Args:
+        model: The recurrence.
+        trajectory: What the segments are cut from.
+        norms_alone: Whether a norm may stand for a gradient: a matrix's gradient then stays a list of factors where
+            those of all its steps are fewer numbers than the matrix, length by length.
     """
 
-    def __init__(self, model: Recurrence, trajectory: Trajectory) -> None:
-        self.model = model
-        self.sums: dict[str, Scaled] = {}
+    def __init__(self, model: Recurrence, trajectory: Trajectory, *, norms_alone: bool = False) -> None:
+        self.model, self._norms_alone = model, norms_alone
+        self._lengths: list[int] = []  # that have begun, from the longest
+        self._sums: dict[str, Scaled] = {}  # of the first lengths, or of all
+        self._summed_lengths = 0
+        self._factors: dict[str, RankOneSum] = {}  # of the last lengths
         x, u = trajectory.x[:1], trajectory.prepared(0, 1)
         s = {name: value[1] for name, value in trajectory.states(0, 1).items()}
         u_t = {name: value[0] for name, value in u.items()}
@@ -122,13 +130,15 @@ class ParameterGradients:
             cotangents: ∂L/∂y.
         """
         common = torch.stack([exponent, *(value.exponent for value in u_bar.values())]).amax((0, 1))
-        if not self._absorbed(common):
+        self._lengths += [here.segment.stop] * (len(common) - len(self._lengths))
+        absorbed = self._absorbed(common)
+        if self._factors or not absorbed:
+            own = [(one, frozenset[str]()) for one in steps.affine_maps(exponent)]
+            self._add_maps([*own, *((one, self._not_affine) for one in maps)], common, absorbed=absorbed)
+        if not absorbed:
+            self._summed_lengths = len(common)
             for name, value in steps.parameter_gradients(power_of_two(exponent - common, here.x.dtype)).items():
                 self._add(name, Scaled(value, common))
-            for one in steps.affine_maps(exponent):
-                self._add_affine(one, common)
-            for one in maps:
-                self._add_affine(one, common, without=self._not_affine)
             rest = self._without(maps, self._in_prepare)
             if rest:
                 self._add_prepare(here, u_bar, common, rest)
@@ -189,39 +199,79 @@ class ParameterGradients:
 
         δ shrinks for good in most models: the steps further back than its digits reach cost nothing.
         """
-        if not self.sums or any(len(value.exponent) < len(exponent) for value in self.sums.values()):
+        if not self._sums or len(exponent) > self._summed_lengths:
             return False
-        digits = ABSORBED_BITS - math.log2(torch.finfo(next(iter(self.sums.values())).mantissa.dtype).eps)
-        if not all(bool((value.exponent - exponent > digits).all()) for value in self.sums.values()):
+        sums = [(value, exponent[: len(value.exponent)]) for value in self._sums.values()]
+        digits = ABSORBED_BITS - math.log2(torch.finfo(sums[0][0].mantissa.dtype).eps)
+        if not all(bool((value.exponent - new > digits).all()) for value, new in sums):
             return False
-        actual = torch.stack([row_exponent([v.mantissa], 2) + v.exponent for v in self.sums.values()]).amin(0)
-        return bool((actual - exponent > digits).all())
+        return all(
+            bool((row_exponent([value.mantissa], 2) + value.exponent - new > digits).all()) for value, new in sums
+        )
+
+    @property
+    def sums(self) -> dict[str, Scaled]:
+        """Parameter name to its gradient so far, or to what has its norm; rows ``(active, batch)``."""
+        found = dict(self._sums)
+        for name, factors in self._factors.items():
+            found[name] = self._joined(found[name], factors) if name in found else factors.norm()
+        return found
+
+    def _joined(self, stored: Scaled, factors: RankOneSum) -> Scaled:
+        """Norms of the lengths that are stored and of those that are factors; sums where something adds to both."""
+        if len(stored.exponent) == factors.before:
+            first, last = stored.norm(), factors.norm()
+            return Scaled(torch.cat([first.mantissa, last.mantissa]), torch.cat([first.exponent, last.exponent]))
+        total, active = factors.total(), len(self._lengths)
+        total = _with_zeros(total, before=factors.before, after=active - factors.before - len(total.exponent))
+        return add(_with_zeros(stored, after=active - len(stored.exponent)).normalized(), total.normalized())
 
     def _add(self, name: str, term: Scaled) -> None:
-        if name not in self.sums:
-            self.sums[name] = Scaled(term.mantissa.contiguous(), term.exponent)
+        if name not in self._sums:
+            self._sums[name] = Scaled(term.mantissa.contiguous(), term.exponent)
             return
-        before = self.sums[name]
-        new = len(term.exponent) - len(before.exponent)
-        if new:
-            zeros = before.mantissa.new_zeros((new, *before.mantissa.shape[1:]))
-            fresh = before.exponent.new_full((new, *before.exponent.shape[1:]), ZERO_EXPONENT)
-            before = Scaled(torch.cat([before.mantissa, zeros]), torch.cat([before.exponent, fresh]))
+        before = self._sums[name]
+        before = _with_zeros(before, after=len(term.exponent) - len(before.exponent))
         if bool((before.exponent >= term.exponent).all()):
             factor = power_of_two(term.exponent - before.exponent, before.mantissa.dtype)
-            self.sums[name] = Scaled(
+            self._sums[name] = Scaled(
                 before.mantissa.addcmul_(term.mantissa, expand_like(factor, term.mantissa)), before.exponent
             )
         else:
-            self.sums[name] = add(before, term.normalized())
+            self._sums[name] = add(before, term.normalized())
 
-    def _add_affine(self, one: AffineMap, common: Tensor, without: frozenset[str] = frozenset()) -> None:
-        """Σ_t ā_t ⊗ y_t and Σ_t ā_t, of those of its parameters that are not named."""
-        a_bar = one.cotangent.at(common.expand_as(one.cotangent.exponent)).movedim(0, 2)  # (active, batch, steps, rows)
-        if one.weight not in without:
-            self._add(one.weight, Scaled(a_bar.transpose(-1, -2) @ one.input.movedim(0, 1), common))
-        if one.bias is not None and one.bias not in without:
-            self._add(one.bias, Scaled(a_bar.sum(2), common))
+    def _add_maps(self, maps: list[tuple[AffineMap, frozenset[str]]], common: Tensor, *, absorbed: bool) -> None:
+        """Σ_t ā_t ⊗ y_t and Σ_t ā_t of each map, but for the parameters named beside it."""
+        count = Counter(one.weight for one, without in maps if one.weight not in without)
+        for one, without in maps:
+            stored = 0
+            if one.weight not in without:
+                stored = self._stored_lengths(one, count[one.weight])
+                if stored < len(common):
+                    rest = Scaled(one.cotangent.mantissa[:, stored:], one.cotangent.exponent[:, stored:])
+                    self._factors.setdefault(one.weight, RankOneSum(stored)).append(one.input, rest)
+            bias = None if one.bias in without else one.bias
+            if absorbed or not (stored or bias):
+                continue
+            a_bar = one.cotangent.at(common.expand_as(one.cotangent.exponent)).movedim(0, 2)
+            if stored:  # (active, batch, rows, steps) @ (batch, steps, columns)
+                self._add(one.weight, Scaled(a_bar[:stored].mT @ one.input.movedim(0, 1), common[:stored]))
+            if bias:
+                self._add(bias, Scaled(a_bar.sum(2), common))
+
+    def _stored_lengths(self, one: AffineMap, maps: int) -> int:
+        """Of how many lengths, from the longest, a matrix's gradient is stored rather than the factors of its steps.
+
+        Args:
+            one: The map.
+            maps: How many maps of a step have the matrix.
+        """
+        if one.weight in self._factors:
+            return self._factors[one.weight].before
+        if not self._norms_alone or one.cotangent.mantissa.is_complex():
+            return len(self._lengths)
+        rows, columns = one.cotangent.mantissa.shape[-1], one.input.shape[-1]
+        return sum(maps * length * (rows + columns) >= rows * columns for length in self._lengths)
 
     def _add_prepare(self, here: SegmentStates, u_bar: dict[str, Scaled], common: Tensor, parameters: Values) -> None:
         # (steps, active, batch, *) -> (active, batch, steps, *)
@@ -257,6 +307,17 @@ class ParameterGradients:
             grads = row_gradients(self._in_readout, tuple(common.shape), over_active, s, u, mantissa)
             for name, grad in grads.items():
                 self._add(name, Scaled(grad, common))
+
+
+def _with_zeros(value: Scaled, before: int = 0, after: int = 0) -> Scaled:
+    """With zeros for so many lengths before its own, and after them."""
+    if not before and not after:
+        return value
+    mantissas, exponents = [value.mantissa], [value.exponent]
+    for count, place in ((before, 0), (after, 2)):
+        mantissas.insert(place, value.mantissa.new_zeros((count, *value.mantissa.shape[1:])))
+        exponents.insert(place, value.exponent.new_full((count, *value.exponent.shape[1:]), ZERO_EXPONENT))
+    return Scaled(torch.cat(mantissas), torch.cat(exponents))
 
 
 def row_gradients(parameters: Values, rows: tuple[int, ...], product: Callable[..., Tensor], *args: Any) -> Values:

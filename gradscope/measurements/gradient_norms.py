@@ -12,7 +12,7 @@ from gradscope.contract.component import INPUT, STATE, components_to_ask_for
 from gradscope.contract.model import Model
 from gradscope.contract.probe import PROBE_STEPS, check_answers
 from gradscope.contract.sequence import SequenceModel
-from gradscope.dynamics.cotangents import Pulled, Wants
+from gradscope.dynamics.cotangents import Only, Pulled, Wants
 from gradscope.dynamics.linearize import Linearization, adjoint_segments, linearize_model
 from gradscope.dynamics.segments import Segment
 from gradscope.errors import UnknownName, UsageError
@@ -108,13 +108,12 @@ def _recurrent_gradients(
         record.last_output[index] = log10_last_norm(by_length[length])
     cotangents = SegmentCotangents(by_length)
     nodes = frozenset(names) - {INPUT, STATE}
-    wants = Wants(nodes, state=STATE in names, inputs=INPUT in names, parameters=weight_gradients)
+    wants = Wants(nodes, state=STATE in names, inputs=INPUT in names, parameters=weight_gradients and Only.NORMS)
     recorder = _Walk(record)
-    weights: dict[str, Scaled] = {}
     for segment, pulled, walk in adjoint_segments(linearization, lengths, cotangents, wants):
         recorder.add(segment, pulled)
-        weights = walk.weight_gradients()
-    return replace(recorder.finish(weights), notes=_about_replay(model, linearization))
+        weights = walk.weight_gradients  # complete after the last segment
+    return replace(recorder.finish(weights()), notes=_about_replay(model, linearization))
 
 
 def _about_replay(model: Model, linearization: Linearization) -> tuple[str, ...]:

@@ -100,11 +100,14 @@ class Scaled:
         """The mantissa that belongs to another exponent; entries below the dtype's range become 0."""
         return times_power_of_two(self.mantissa, self.exponent - exponent)
 
+    def norm(self) -> Scaled:
+        """Euclidean norm of each row, ``(*rows, 1)`` float64."""
+        entries = _entries(self.mantissa, self.exponent.dim())
+        return Scaled(torch.linalg.vector_norm(entries, dim=-1, keepdim=True, dtype=torch.float64), self.exponent)
+
     def log10_norm(self) -> Tensor:
         """log10 of the Euclidean norm of each row, float64; −inf for a zero row."""
-        entries = _entries(self.mantissa, self.exponent.dim())
-        norm = torch.linalg.vector_norm(entries, dim=-1, dtype=torch.float64)
-        return torch.log10(norm) + self.exponent.double() * math.log10(2)
+        return torch.log10(self.norm().mantissa.squeeze(-1)) + self.exponent.double() * math.log10(2)
 
     def log10_largest_entry(self) -> Tensor:
         """log10 of the largest absolute entry of each row, float64; −inf for a zero row."""
