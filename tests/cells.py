@@ -205,6 +205,6 @@ def straight_through(self, x, h):
     return (a.sign() - a).detach() + a
 
 
-@cell(REPLAYED, "Outer", "xh", "hh")
+@cell(CELLS, "Outer", "xh", "hh")
 def outer(self, x, h):
     return torch.tanh((h.unsqueeze(2) * h.unsqueeze(1)).sum(1) + self.xh(x) + self.hh(h))

@@ -10,10 +10,11 @@ import gradscope
 from gradscope.architectures.catalogue import ARCHITECTURES
 from gradscope.commands.main import run
 from gradscope.dynamics.linearize import linearize_model
-from gradscope.dynamics.program.adjoint import differentiated
 from gradscope.dynamics.program.follow import traced_program
-from gradscope.dynamics.program.program import Region, consecutive, evaluate
-from gradscope.dynamics.program.slopes import has_rules, slopes
+from gradscope.dynamics.program.pieces import consecutive
+from gradscope.dynamics.program.program import Region
+from gradscope.dynamics.program.slopes import differentiated, has_rules, slopes
+from gradscope.dynamics.program.values import Values
 from gradscope.errors import Unmeasurable, UsageError
 from gradscope.own.as_model import as_model
 from tests.cells import CELLS, REPLAYED
@@ -214,7 +215,8 @@ def test_the_list_says_how_every_architecture_is_run(capsys):
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert set(ARCHITECTURES) <= set(rows)
     assert "program: 1 pointwise map" in rows["ind-rnn"]
-    assert "chain of stages" in rows["lstm"]
+    assert "program: 1 matrix product, 2 pointwise maps" in rows["lstm"]
+    assert not any("replay" in row for row in rows.values())
     assert "no recurrent state" in rows["transformer"]
 
 
@@ -229,12 +231,17 @@ def test_rules_of_differentiation_equal_autograd(name):
     model, x = made(CELLS[name]), white().transpose(0, 1)
     program = traced_program(model, x)
     s = {block.name: torch.randn(5, *block.shape, dtype=torch.float64) for block in model.state_spec}
-    known = evaluate(program, s, {"x": x[:5, 0]}, torch.arange(1, 6))
+    u, t = {"x": x[:5, 0]}, torch.arange(1, 6)
     for region in (step for step in program.steps if isinstance(step, Region) and has_rules(program, step)):
-        mine, theirs = slopes(program, region, dict(known), 5), differentiated(program, region, dict(known), 5)
+        shape = (5, *program.feature_shape(region.result))
+        mine, theirs = (
+            way(program, region, Values.of_step(program, s, u, t), region.leaves) for way in (slopes, differentiated)
+        )
         assert mine.keys() >= theirs.keys()
         for leaf, slope in mine.items():
-            assert torch.allclose(slope, theirs.get(leaf, torch.zeros_like(slope)), rtol=1e-12, atol=1e-14)
+            found = torch.full(shape, slope.factor, dtype=torch.float64) if slope.tensor is None else slope.whole().expand(shape)
+            expected = theirs[leaf].whole() if leaf in theirs else torch.zeros(shape, dtype=torch.float64)
+            assert torch.allclose(found, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_runs_of_positions():

@@ -108,8 +108,3 @@ class ChainRecurrence(Recurrence):
             returned = stage.map(gates, values, u, t, _as_it_is)
             values |= returned
         return returned
-
-    @property
-    def recurrent_parameters(self) -> tuple[str, ...]:
-        """The matrices of the stages."""
-        return tuple(stage.weight for stage in self.stages)

@@ -82,15 +82,6 @@ class Stack(Model):
         return in_layer(self.layers[0].primary_component, 0)
 
     @property
-    def recurrent_parameters(self) -> tuple[str, ...]:
-        """The layers' recurrent parameters."""
-        return tuple(
-            self.layer_parameter(index, name)
-            for index, layer in enumerate(self.layers)
-            for name in layer.recurrent_parameters
-        )
-
-    @property
     def memory_dial(self) -> MemoryDial | None:
         """Those of the layers that have one, together."""
         return joint_dial([layer.memory_dial for layer in self.layers], self._inputs_of_layers)
@@ -150,6 +141,11 @@ class Parallel(Model):
             ]
         )
 
+    @staticmethod
+    def branch_parameter(branch: str, name: str) -> str:
+        """The composite's name of a branch's parameter."""
+        return f"branches.{branch}.{name}"
+
     def forward(self, x: Tensor) -> Tensor:
         """Mean of the branches' outputs."""
         return torch.stack([branch(x) for branch in self.branches.values()]).mean(dim=0)
@@ -166,11 +162,6 @@ class Parallel(Model):
         return f"{name}.{branch.primary_component}"
 
     @property
-    def recurrent_parameters(self) -> tuple[str, ...]:
-        """The branches' recurrent parameters."""
-        return tuple(f"branches.{n}.{p}" for n, branch in self.branches.items() for p in branch.recurrent_parameters)
-
-    @property
     def memory_dial(self) -> MemoryDial | None:
         """Those of the branches that have one, together."""
         dials = [branch.memory_dial for branch in self.branches.values()]
@@ -180,7 +171,7 @@ class Parallel(Model):
     def memory_groups(self) -> MemoryGroups:
         """The branches' groups."""
         return {
-            f"branches.{branch_name}.{name}": groups
+            self.branch_parameter(branch_name, name): groups
             for branch_name, branch in self.branches.items()
             for name, groups in branch.memory_groups.items()
         }

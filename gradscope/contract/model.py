@@ -55,11 +55,6 @@ class Model(nn.Module):
         raise NotImplementedError
 
     @property
-    def recurrent_parameters(self) -> tuple[str, ...]:
-        """Names of the parameters that make up the recurrence; empty where there is none."""
-        return ()
-
-    @property
     def state_size(self) -> int:
         """Real numbers in the Markov state of one sample; 0 for a model without a recurrent state."""
         return 0

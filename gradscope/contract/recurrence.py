@@ -124,11 +124,6 @@ class Recurrence(Model):
         return self.state_spec[0].name
 
     @property
-    def recurrent_parameters(self) -> tuple[str, ...]:
-        """Names of the parameters that make up the recurrence."""
-        return self.recurrent_parameter_names
-
-    @property
     def state_size(self) -> int:
         """Real numbers in the Markov state of one sample."""
         return sum(block.size for block in self.state_spec)

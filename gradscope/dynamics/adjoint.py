@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from gradscope.contract.state import State
 from gradscope.dynamics.cotangents import Cotangents, LocalSteps, Only, Pulled, Wants
 from gradscope.dynamics.parameter_gradients import ParameterGradients
+from gradscope.dynamics.program.recurrent import recurrent_parameters
 from gradscope.dynamics.pullbacks import PreparePullback, readout_vjp
 from gradscope.dynamics.segments import Segment, SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
@@ -43,6 +45,11 @@ class RecurrenceAdjoint(ABC):
         self._delta: State = {}
         self._exponent = torch.zeros((0, trajectory.batch), dtype=torch.int32, device=trajectory.x.device)
 
+    @cached_property
+    def recurrent(self) -> tuple[str, ...]:
+        """Names of the recurrent parameters."""
+        return recurrent_parameters(self.trajectory)
+
     @abstractmethod
     def local_steps(self, here: SegmentStates) -> LocalSteps:
         """The linearised steps of a segment."""
@@ -65,7 +72,7 @@ class RecurrenceAdjoint(ABC):
         pulled = self._prepare(here, u_bar)
         norms: tuple[Tensor, ...] = ()
         if self.gradients is not None:
-            norms = self.gradients.add(here, steps, exponent, u_bar, through_steps, pulled.maps, cotangents)
+            norms = self.gradients.add(here, steps, exponent, u_bar, through_steps, pulled.maps, cotangents, self.recurrent)
         return Pulled(nodes, state, pulled.inputs if self.wants.inputs else None, norms)
 
     def _begin_lengths(self, here: SegmentStates) -> None:

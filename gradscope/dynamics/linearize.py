@@ -15,28 +15,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from gradscope.contract.chain import ChainRecurrence
 from gradscope.contract.combinators import Parallel, Stack
 from gradscope.contract.component import in_layer, layer_of, within_layer
-from gradscope.contract.diagonal import DiagonalRecurrence
-from gradscope.contract.matrix_state import DeltaRuleRecurrence
 from gradscope.contract.model import Model
 from gradscope.contract.probe import check_step
 from gradscope.contract.recurrence import Recurrence
-from gradscope.dynamics.adjoint import RecurrenceAdjoint
-from gradscope.dynamics.chain import ChainAdjoint
 from gradscope.dynamics.cotangents import Cotangents, Pulled, Wants
-from gradscope.dynamics.delta_rule import DeltaRuleAdjoint
-from gradscope.dynamics.diagonal import DiagonalAdjoint
 from gradscope.dynamics.joint_jacobians import JointJacobians, recurrences_of
 from gradscope.dynamics.program.adjoint import ProgramAdjoint
 from gradscope.dynamics.program.follow import first_prepared, followed_trajectory
+from gradscope.dynamics.program.recurrent import recurrent_parameters
 from gradscope.dynamics.replay import ReplayedAdjoint
 from gradscope.dynamics.segments import Segment, reversed_segments
 from gradscope.dynamics.state_jacobians import StateJacobians, state_jacobians
@@ -91,6 +84,11 @@ class Linearization(Protocol):
         """The parts of the state that do not see each other: J is block-diagonal over them."""
         ...
 
+    @property
+    def recurrent_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that make up the recurrences."""
+        ...
+
     def adjoint(self, wants: Wants) -> Adjoint:
         """A fresh walk."""
         ...
@@ -99,7 +97,7 @@ class Linearization(Protocol):
 class _RecurrenceWalk:
     """Parameter names of one recurrence are its own."""
 
-    def __init__(self, adjoint: RecurrenceAdjoint) -> None:
+    def __init__(self, adjoint: ProgramAdjoint | ReplayedAdjoint) -> None:
         self._adjoint = adjoint
         self.pull = adjoint.pull
 
@@ -114,29 +112,13 @@ class RecurrenceLinearization:
     Args:
         model: The recurrence.
         x: ``(length, batch, input_size)``.
-        accelerated: Use the shape that the class declares; False replays by autograd, the definition.
+        accelerated: Follow the step where it can be followed; False replays by autograd, the definition.
     """
 
     def __init__(self, model: Recurrence, x: Tensor, *, accelerated: bool = True) -> None:
         self.model = model
-        self._kind: Callable[[Trajectory, Wants], RecurrenceAdjoint] = ReplayedAdjoint
-        if not accelerated:
-            check_step(model, first_prepared(model, x))
-            self.trajectory = Trajectory(model, x)
-        elif isinstance(model, ChainRecurrence):
-            self.trajectory, self._kind = Trajectory(model, x), ChainAdjoint
-            self.trajectory.executor = "chain of stages"
-        elif isinstance(model, DiagonalRecurrence):
-            self.trajectory, self._kind = Trajectory(model, x), DiagonalAdjoint
-            self.trajectory.executor = "diagonal"
-        elif isinstance(model, DeltaRuleRecurrence):
-            self.trajectory, self._kind = Trajectory(model, x), DeltaRuleAdjoint
-            self.trajectory.executor = "identity plus rank one"
-        else:
-            check_step(model, first_prepared(model, x))
-            self.trajectory, program = followed_trajectory(model, x)
-            if program is not None:
-                self._kind = partial(ProgramAdjoint, program)
+        check_step(model, first_prepared(model, x))
+        self.trajectory = followed_trajectory(model, x) if accelerated else Trajectory(model, x)
         self.outputs = self.trajectory.outputs
         self.jacobians = state_jacobians(self.trajectory, accelerated=accelerated)
 
@@ -151,8 +133,16 @@ class RecurrenceLinearization:
         return (self.trajectory,)
 
     def adjoint(self, wants: Wants) -> Adjoint:
-        """A fresh walk in the recurrence's shape."""
-        return _RecurrenceWalk(self._kind(self.trajectory, wants))
+        """A fresh walk."""
+        program = self.trajectory.program
+        if program is None:
+            return _RecurrenceWalk(ReplayedAdjoint(self.trajectory, wants))
+        return _RecurrenceWalk(ProgramAdjoint(program, self.trajectory, wants))
+
+    @property
+    def recurrent_parameters(self) -> tuple[str, ...]:
+        """Those that multiply the state."""
+        return recurrent_parameters(self.trajectory)
 
     @property
     def layers(self) -> tuple[tuple[StateJacobians, ...], ...]:
@@ -208,6 +198,15 @@ class StackLinearization:
     def adjoint(self, wants: Wants) -> Adjoint:
         """A walk through all layers, segment by segment."""
         return _StackWalk(self, wants)
+
+    @property
+    def recurrent_parameters(self) -> tuple[str, ...]:
+        """The layers', under the stack's names."""
+        return tuple(
+            self.model.layer_parameter(index, name)
+            for index, layer in enumerate(self._layers)
+            for name in layer.recurrent_parameters
+        )
 
 
 class _StackWalk:
@@ -275,6 +274,15 @@ class ParallelLinearization:
         """A walk through each branch with its share of the cotangents."""
         return _ParallelWalk(self, wants)
 
+    @property
+    def recurrent_parameters(self) -> tuple[str, ...]:
+        """The branches', under the composite's names."""
+        return tuple(
+            self.model.branch_parameter(branch, name)
+            for branch, found in self.branches.items()
+            for name in found.recurrent_parameters
+        )
+
 
 class _ParallelWalk:
     def __init__(self, linearization: ParallelLinearization, wants: Wants) -> None:
@@ -303,7 +311,7 @@ class _ParallelWalk:
     def weight_gradients(self) -> dict[str, Scaled]:
         """Under the composite's names."""
         return {
-            f"branches.{name}.{parameter}": value
+            Parallel.branch_parameter(name, parameter): value
             for name, walk in self._walks.items()
             for parameter, value in walk.weight_gradients().items()
         }

@@ -34,10 +34,13 @@ class StepsOfAnyCode(LocalSteps):
         model: The recurrence.
         here: The segment.
         in_step: The parameters that act in the step.
+        recurrent: Names of the recurrent ones.
     """
 
-    def __init__(self, model: Recurrence, here: SegmentStates, in_step: Values) -> None:
-        self._model, self._here, self._in_step = model, here, in_step
+    def __init__(
+        self, model: Recurrence, here: SegmentStates, in_step: Values, recurrent: tuple[str, ...]
+    ) -> None:
+        self._model, self._here, self._in_step, self._recurrent = model, here, in_step, recurrent
 
     def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
         """By vectorised vector-Jacobian products of all steps, where torch can."""
@@ -48,7 +51,7 @@ class StepsOfAnyCode(LocalSteps):
 
     def recurrent_norm(self) -> Tensor:
         """By one vector-Jacobian product a step and sample."""
-        return norms_of_shares(self._here, self._model, self._model.recurrent_parameters, self.delta)
+        return norms_of_shares(self._here, self._model, self._recurrent, self.delta)
 
 
 def parameters_in_step(model: Recurrence, here: SegmentStates) -> Values:

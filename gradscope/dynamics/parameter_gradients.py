@@ -92,13 +92,13 @@ class ParameterGradients:
         x, u = trajectory.x[:1], trajectory.prepared(0, 1)
         s = {name: value[1] for name, value in trajectory.states(0, 1).items()}
         u_t = {name: value[0] for name, value in u.items()}
-        self._in_prepare = parameters_used(model, lambda f: f(x.transpose(0, 1)), "prepare")
+        self.in_prepare = parameters_used(model, lambda f: f(x.transpose(0, 1)), "prepare")
         self._not_affine = self._used_otherwise(x.transpose(0, 1))
         self._in_readout = parameters_used(model, lambda f: f(s, u_t), "readout")
 
     def _used_otherwise(self, x: Tensor) -> frozenset[str]:
         """Which parameters act in ``prepare`` other than as matrix or bias of an affine map."""
-        leaves = {name: p.detach().requires_grad_() for name, p in self._in_prepare.items()}
+        leaves = {name: p.detach().requires_grad_() for name, p in self.in_prepare.items()}
         with torch.enable_grad(), AffineCalls(leaves):
             u = with_parameters(self.model, "prepare")(leaves, x)
             outputs = [value for value in u.values() if value.requires_grad]
@@ -117,6 +117,7 @@ class ParameterGradients:
         through_steps: dict[str, Scaled],
         maps: tuple[AffineMap, ...],
         cotangents: Cotangents,
+        names: tuple[str, ...],
     ) -> tuple[Tensor, ...]:
         """Adds one segment; returns log10 of the norm of each step's share of the recurrent weights' gradient.
 
@@ -128,6 +129,7 @@ class ParameterGradients:
             through_steps: The part of it that comes through the steps.
             maps: The affine maps of ``prepare`` with their cotangents.
             cotangents: ∂L/∂y.
+            names: Of the recurrent parameters.
         """
         common = torch.stack([exponent, *(value.exponent for value in u_bar.values())]).amax((0, 1))
         self._lengths += [here.segment.stop] * (len(common) - len(self._lengths))
@@ -139,12 +141,11 @@ class ParameterGradients:
             self._summed_lengths = len(common)
             for name, value in steps.parameter_gradients(power_of_two(exponent - common, here.x.dtype)).items():
                 self._add(name, Scaled(value, common))
-            rest = self._without(maps, self._in_prepare)
+            rest = self._without(maps, self.in_prepare)
             if rest:
                 self._add_prepare(here, u_bar, common, rest)
         if self._in_readout:
             self._add_readout(here, cotangents)
-        names = self.model.recurrent_parameters
         if not names:
             return ()
         if not steps.through_prepare_alone:
@@ -154,7 +155,7 @@ class ParameterGradients:
         else:
             if len(u_bar) > len(through_steps) or any(u_bar[n] is not v for n, v in through_steps.items()):
                 maps = PreparePullback(self.model, with_maps=True)(here, through_steps).maps
-            norm = self._norm_through_prepare(here, through_steps, maps)
+            norm = self._norm_through_prepare(here, through_steps, maps, names)
         return (torch.log10(norm.double()) + exponent.double() * math.log10(2),)
 
     def _without(self, maps: tuple[AffineMap, ...], parameters: Values) -> Values:
@@ -163,11 +164,10 @@ class ParameterGradients:
         return {name: value for name, value in parameters.items() if name not in given}
 
     def _norm_through_prepare(
-        self, here: SegmentStates, u_bar: dict[str, Scaled], maps: tuple[AffineMap, ...]
+        self, here: SegmentStates, u_bar: dict[str, Scaled], maps: tuple[AffineMap, ...], names: tuple[str, ...]
     ) -> Tensor:
         """‖G_t‖ where parameters act in ``prepare`` alone, ``(steps, active, batch)`` at the exponents of ``u_bar``."""
-        names = self.model.recurrent_parameters
-        rest = self._without(maps, {name: self._in_prepare[name] for name in names if name in self._in_prepare})
+        rest = self._without(maps, {name: self.in_prepare[name] for name in names if name in self.in_prepare})
         affine = tuple(name for name in names if name not in rest)
         squares = [one.squared_norms(affine) for one in maps]
         if rest:

@@ -25,8 +25,10 @@ class ReplayedSteps(StepsOfAnyCode):
     original's counts the other blocks computed from it as well, which is the total derivative.
     """
 
-    def __init__(self, model: Recurrence, here: SegmentStates, in_step: Values) -> None:
-        super().__init__(model, here, in_step)
+    def __init__(
+        self, model: Recurrence, here: SegmentStates, in_step: Values, recurrent: tuple[str, ...]
+    ) -> None:
+        super().__init__(model, here, in_step, recurrent)
         active = here.segment.active
         shape = (here.segment.steps, active)
         self.delta = {n: v.new_zeros((*shape, *v.shape[1:])) for n, v in here.after.items()}
@@ -95,7 +97,7 @@ class ReplayedAdjoint(RecurrenceAdjoint):
         """A replayed segment."""
         if self._in_step is None:
             self._in_step = parameters_in_step(self.model, here) if self.wants.parameters else {}
-        return ReplayedSteps(self.model, here, self._in_step)
+        return ReplayedSteps(self.model, here, self._in_step, self.recurrent if self._in_step else ())
 
 
 def _rows(grad: Tensor | None, leaf: Tensor, rows: tuple[int, ...] | torch.Size) -> Tensor:

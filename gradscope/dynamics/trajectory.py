@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch import Tensor
 from gradscope.contract.recurrence import Recurrence, prepare_time_major
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.segments import Segment, SegmentStates
+
+if TYPE_CHECKING:
+    from gradscope.dynamics.program.program import Program
 
 KEPT_BYTES = 192 * 2**20  # up to here all states are kept
 CHECKPOINT_STEPS = 64  # beyond it, one state in so many
@@ -29,11 +33,13 @@ class Trajectory:
     Attributes:
         outputs: ``(length, batch, output_size)``.
         executor: How the recurrence is run and differentiated, in words.
+        program: The step followed, where it was.
         why_replayed: What stopped a faster way than autograd's replay; empty where nothing did.
     """
 
     executor = "autograd replay"
     why_replayed = ""
+    program: Program | None = None
 
     def __init__(self, model: Recurrence, x: Tensor, run: Run | None = None) -> None:
         self.model, self.x, self._run_steps = model, x, run or model.run

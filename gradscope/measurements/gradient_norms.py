@@ -109,6 +109,7 @@ def _recurrent_gradients(
     cotangents = SegmentCotangents(by_length)
     nodes = frozenset(names) - {INPUT, STATE}
     wants = Wants(nodes, state=STATE in names, inputs=INPUT in names, parameters=weight_gradients and Only.NORMS)
+    record.recurrent_parameters = linearization.recurrent_parameters if weight_gradients else ()
     recorder = _Walk(record)
     for segment, pulled, walk in adjoint_segments(linearization, lengths, cotangents, wants):
         recorder.add(segment, pulled)

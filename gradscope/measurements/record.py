@@ -34,6 +34,7 @@ class Record:
         self.largest = {name: self.blank(max(lengths)) for name in names} if largest_entries else {}
         self.shares: Tensor | None = None
         self.weights: dict[str, Tensor] = {}
+        self.recurrent_parameters: tuple[str, ...] = ()
         self.last_output = self.blank()
 
     def blank(self, *steps: int) -> Tensor:
@@ -43,7 +44,7 @@ class Record:
     def result(self) -> GradientNorms:
         """The frozen result, its zeros not told apart yet."""
         none: Zeros = ""
-        recurrent = [self.weights[name] for name in self.model.recurrent_parameters if name in self.weights]
+        recurrent = [self.weights[name] for name in self.recurrent_parameters if name in self.weights]
         shares = None
         if self.shares is not None and recurrent:
             shares = RecurrentWeightSteps(self.shares, log10_root_sum_square(torch.stack(recurrent)))

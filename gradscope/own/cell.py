@@ -64,13 +64,6 @@ class CellAdapter(Recurrence):
         """The user's class."""
         return self._reference
 
-    @property
-    def recurrent_parameters(self) -> tuple[str, ...]:
-        """Those with ``hh`` in their names as torch's cells have them, or all."""
-        names = [name for name, _ in self.named_parameters()]
-        weights = tuple(name for name in names if "weight_hh" in name)
-        return weights or tuple(name for name in names if "hh" in name) or tuple(names)
-
 
 def _count_state(cell: nn.Module, input_size: int, hidden_size: int, reference: str) -> int:
     """How many tensors the cell's state has; 0 for one tensor that is not in a tuple. Found by calling it."""

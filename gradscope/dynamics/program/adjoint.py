@@ -20,7 +20,7 @@ from gradscope.dynamics.looped_gradients import norms_of_shares
 from gradscope.dynamics.program.linearised import Linearised
 from gradscope.dynamics.program.outside import Outside, Share, parameter_of
 from gradscope.dynamics.program.program import Program
-from gradscope.dynamics.program.recurrent import parameters_behind, recurrent_parameters
+from gradscope.dynamics.program.recurrent import parameters_behind
 from gradscope.dynamics.program.reverse import ReverseLoop
 from gradscope.dynamics.program.trace import Value, all_trainable
 from gradscope.dynamics.segments import SegmentStates
@@ -69,44 +69,36 @@ class ProgramSteps(LocalSteps):
         return self._outside.prepared
 
     def affine_maps(self, exponent: Tensor) -> tuple[AffineMap, ...]:
-        """The products by parameters that occur once."""
-        found, biases = [], self._biases()
-        for share, name in self._affine():
+        """The products by parameters."""
+        names = self._adjoint.sources
+        found = []
+        for share, bias in self._affine:
             assert share.multiplied is not None
-            bias = biases.get(id(share))
-            found.append(AffineMap(name, bias, share.multiplied, Scaled(share.cotangent, exponent)))
+            bias_name = None if bias is None else names[bias.constant][0]
+            cotangent = Scaled(share.cotangent, exponent)
+            found.append(AffineMap(names[share.constant][0], bias_name, share.multiplied, cotangent))
         return tuple(found)
 
-    def _affine(self) -> list[tuple[Share, str]]:
-        sources = self._adjoint.sources
-        return [
-            (share, sources[share.constant][0])
-            for share in self._shares
-            if share.multiplied is not None and self._adjoint.is_affine(share)
-        ]
-
-    def _biases(self) -> dict[int, str]:
-        """Of affine maps: the parameter that has their cotangent as its share."""
-        found: dict[int, str] = {}
-        for share, _ in self._affine():
-            for other in self._shares:
-                if other.cotangent is share.cotangent and other.multiplied is None and self._adjoint.is_plain(other):
-                    name = self._adjoint.sources[other.constant][0]
-                    if name not in found.values():
-                        found[id(share)] = name
-                        break
+    @cached_property
+    def _affine(self) -> list[tuple[Share, Share | None]]:
+        """Shares of matrices that are parameters, each with that of the bias of its map."""
+        found: list[tuple[Share, Share | None]] = []
+        left = [share for share in self._shares if share.multiplied is None and self._adjoint.is_plain(share)]
+        for share in self._shares:
+            if share.multiplied is not None and self._adjoint.is_affine(share):
+                bias = next((other for other in left if other.cotangent is share.cotangent), None)
+                left = [other for other in left if other is not bias]
+                found.append((share, bias))
         return found
 
     def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
         """Of what is no affine map: the constants' gradients, and from there to the parameters that they are made of."""
-        adjoint, done = self._adjoint, {id(share) for share, _ in self._affine()}
-        biases = set(self._biases().values())
+        done = {id(share) for pair in self._affine for share in pair}
         found: dict[str, Tensor] = {}
         for share in self._shares:
-            if id(share) in done or (adjoint.is_plain(share) and adjoint.sources[share.constant][0] in biases):
-                continue
-            for name, grad in adjoint.to_parameters(share.constant, share.summed(alignment)).items():
-                found[name] = found[name] + grad if name in found else grad
+            if id(share) not in done:
+                for name, grad in self._adjoint.to_parameters(share.constant, share.summed(alignment)).items():
+                    found[name] = found[name] + grad if name in found else grad
         return found
 
     def recurrent_norm(self) -> Tensor:
@@ -115,7 +107,7 @@ class ProgramSteps(LocalSteps):
         names = adjoint.recurrent
         squares = []
         for name in names:
-            shares = [share for share in self._shares if adjoint.reaches(share.constant, name)]
+            shares = [share for share in self._shares if name in adjoint.leaves[share.constant]]
             if len(shares) != 1 or not adjoint.is_alone(shares[0].constant, name):
                 return norms_of_shares(self._here, adjoint.model, names, self.delta)
             (share,) = shares
@@ -139,7 +131,6 @@ class ProgramAdjoint(RecurrenceAdjoint):
     Attributes:
         sources: Constant of the program that parameters are behind to one of them, and whether the constant is its
             transpose; ``("", False)`` where it is computed from parameters.
-        recurrent: Names of the recurrent parameters.
     """
 
     def __init__(self, program: Program, trajectory: Trajectory, wants: Wants) -> None:
@@ -154,13 +145,12 @@ class ProgramAdjoint(RecurrenceAdjoint):
                 constant = program.traced.constants[value]
                 self.sources[value] = parameter_of(constant, names) or ("", False)
                 self.leaves[value] = parameters_behind(self.model, constant, parameters)
-            self.recurrent = recurrent_parameters(self.model, program)
 
     _loop: ReverseLoop | None = None
 
     def local_steps(self, here: SegmentStates) -> LocalSteps:
         """The coefficients of a segment."""
-        given = Linearised(self.program, here, with_others=self.wants.inputs or self.wants.parameters)
+        given = Linearised(self.program, here, with_others=bool(self.wants.inputs or self.wants.parameters))
         segment, loop = here.segment, self._loop
         if loop is None or loop.active != segment.active or loop.steps < segment.steps:
             loop = self._loop = ReverseLoop(self.program, given, next(iter(here.after.values())), segment.active)
@@ -174,9 +164,9 @@ class ProgramAdjoint(RecurrenceAdjoint):
         return bool(name) and not transposed and share.cotangent.shape[3:] == self.leaves[share.constant][name].shape
 
     def is_affine(self, share: Share) -> bool:
-        """Whether a share ā ⊗ y is that of a parameter W in W y, which has no other."""
+        """Whether a share ā ⊗ y is that of a parameter W in W y."""
         name, transposed = self.sources[share.constant]
-        return bool(name) and transposed == share.transposed and self.is_alone(share.constant, name)
+        return bool(name) and transposed == share.transposed
 
     def is_alone(self, constant: Value, name: str) -> bool:
         """Whether a parameter reaches the steps through this constant alone, and is it but for a transposition."""
@@ -185,11 +175,7 @@ class ProgramAdjoint(RecurrenceAdjoint):
 
     def acts_in_prepare(self, name: str) -> bool:
         """Whether a parameter acts outside the steps too."""
-        return self.gradients is not None and name in self.gradients._in_prepare
-
-    def reaches(self, constant: Value, name: str) -> bool:
-        """Whether a constant is computed from a parameter."""
-        return name in self.leaves.get(constant, {})
+        return self.gradients is not None and name in self.gradients.in_prepare
 
     def to_parameters(self, value: Value, grad: Tensor) -> Mapping[str, Tensor]:
         """The gradients ``(active, batch, *)`` of the parameters behind a constant, from its own."""

@@ -137,7 +137,7 @@ class Outside:
     def _summed_features(self, bar: Tensor, factor: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         if tuple(bar.shape[3:]) == shape:
             return bar if factor is None else bar * factor
-        return summed_to(bar, factor, shape)
+        return summed_to(bar, factor, shape, 3)
 
     def _add(self, value: Value, term: Tensor) -> None:
         if value.number < 0:

@@ -10,21 +10,37 @@ from torch import Tensor
 from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.program.contraction import Contraction
 from gradscope.dynamics.program.program import Product, Program, Region, arguments
-from gradscope.dynamics.program.trace import Value, all_trainable
+from gradscope.dynamics.program.trace import NotFollowed, Value, all_trainable, trace
 from gradscope.dynamics.program.values import base_name
+from gradscope.dynamics.trajectory import Trajectory
 
 MULTIPLYING = frozenset("mul multiply __rmul__ div divide true_divide __rdiv__ __rtruediv__ addcmul addcdiv lerp".split())
 
 
-def recurrent_parameters(model: Recurrence, program: Program) -> tuple[str, ...]:
+def recurrent_parameters(trajectory: Trajectory) -> tuple[str, ...]:
     """Names of the parameters that multiply the state, in the step or through what it consumes.
 
     A matrix that a state is multiplied by, a factor of a state, and what such factors are computed from; a bias, or a
-    weight of the input that is added, is none. Where the class says which they are, those.
+    weight of the input that is added, is none. Where the class says which they are, those. Where the step cannot be
+    followed, those with ``hh`` in their names, as torch's cells have them, or all.
     """
+    model = trajectory.model
     if model.recurrent_parameter_names:
         return model.recurrent_parameter_names
+    program = trajectory.program
+    if program is None:
+        try:
+            program = Program(trace(model, {name: value[0] for name, value in trajectory.prepared(0, 1).items()}))
+        except NotFollowed:
+            names = tuple(name for name, _ in model.named_parameters())
+            weights = tuple(name for name in names if "weight_hh" in name)
+            return weights or tuple(name for name in names if "hh" in name) or names
     parameters = dict(model.named_parameters())
+    found = _multiplying(model, program, parameters)
+    return tuple(name for name in parameters if name in found)
+
+
+def _multiplying(model: Recurrence, program: Program, parameters: dict[str, Tensor]) -> set[str]:
     found: set[str] = set()
     waiting, seen = list(_multipliers(program)), set[Value]()
     inputs = {value: name for (kind, name), value in program.traced.inputs.items() if kind == "u"}
@@ -35,16 +51,13 @@ def recurrent_parameters(model: Recurrence, program: Program) -> tuple[str, ...]
             continue
         seen.add(value)
         if value.number < 0:
-            if program.needs_gradient(value):
-                found |= parameters_behind(model, program.traced.constants[value], parameters).keys()
+            found |= parameters_behind(model, program.traced.constants[value], parameters).keys()
         elif value in inputs:
             consumed.add(inputs[value])
         else:
             instruction = program.instruction(value)
             waiting += arguments(instruction) if instruction is not None else []
-    if consumed:
-        found |= _behind_prepared(model, program, consumed)
-    return tuple(name for name in parameters if name in found)
+    return found | _behind_prepared(model, parameters, consumed)
 
 
 def _multipliers(program: Program) -> Iterator[Value]:
@@ -77,18 +90,12 @@ def parameters_behind(model: Recurrence, value: Tensor, parameters: dict[str, Te
     return {name: parameters[name] for name, grad in zip(parameters, grads, strict=True) if grad is not None}
 
 
-def _behind_prepared(model: Recurrence, program: Program, names: set[str]) -> set[str]:
+def _behind_prepared(model: Recurrence, parameters: dict[str, Tensor], names: set[str]) -> set[str]:
     """Parameters that some of what ``prepare`` makes depends on."""
-    parameters = dict(model.named_parameters())
-    like = next(iter(parameters.values()), torch.zeros(()))
-    x = torch.full((1, 1, model.input_size), 0.125, dtype=_real(like), device=like.device)
+    if not names or not parameters:
+        return set()
+    like = next(iter(parameters.values()))
+    x = torch.full((1, 1, model.input_size), 0.125, dtype=like.real.dtype, device=like.device)
     with all_trainable(model), torch.enable_grad():
         u = model.prepare(x)
-    found: set[str] = set()
-    for name in names:
-        found |= parameters_behind(model, u[name], parameters).keys()
-    return found
-
-
-def _real(like: Tensor) -> torch.dtype:
-    return torch.zeros((), dtype=like.dtype).real.dtype if like.is_complex() else like.dtype
+    return {name for consumed in names for name in parameters_behind(model, u[consumed], parameters)}

@@ -215,7 +215,7 @@ class ReverseLoop:
         constant = slope.factor if factor is None else 1.0
 
         def summed(bar: Tensor, out: Tensor, factor: Tensor | None = None) -> None:
-            total = summed_to(bar, factor, out.shape[2:])
+            total = summed_to(bar, factor, shape, 2)
             total = total if constant == 1.0 else total * constant
             out.add_(total) if known else out.copy_(total)
 
@@ -379,14 +379,17 @@ class ReverseLoop:
         return stands
 
 
-def summed_to(bar: Tensor, factor: Tensor | None, shape: tuple[int, ...] | torch.Size) -> Tensor:
-    """factor ⊙ bar summed to a smaller shape of features that is broadcast to the bar's, leading dimensions kept.
+def summed_to(bar: Tensor, factor: Tensor | None, shape: tuple[int, ...], lead: int) -> Tensor:
+    """factor ⊙ bar summed to a smaller shape of features that is broadcast to the bar's.
 
     A factor that is the same along what is kept makes it one matrix product.
+
+    Args:
+        bar: ``(*, *features)``.
+        factor: Broadcast to it.
+        shape: Of the features wanted.
+        lead: Dimensions before the features.
     """
-    features = bar.dim() - 2 if len(shape) == bar.dim() - 2 else len(shape)
-    shape = tuple(shape)
-    lead = bar.dim() - max(features, len(shape))
     full = tuple(bar.shape[lead:])
     wanted = (1,) * (len(full) - len(shape)) + shape
     dims = [lead + index for index, (a, b) in enumerate(zip(full, wanted, strict=True)) if a != b]
@@ -396,7 +399,7 @@ def summed_to(bar: Tensor, factor: Tensor | None, shape: tuple[int, ...] | torch
         if dims[0] == lead + 1 and factor.shape[-2] == 1:
             return (bar @ factor.mT).reshape(*bar.shape[:lead], *shape)
     product = bar if factor is None else bar * factor
-    return product.sum(dims, keepdim=True).reshape(*bar.shape[:lead], *shape)
+    return (product.sum(dims, keepdim=True) if dims else product).reshape(*bar.shape[:lead], *shape)
 
 
 def _placed(x: Tensor, letters: str, wanted: str) -> Tensor:
