@@ -151,7 +151,7 @@ def test_short_lengths_stay_factors_and_long_ones_are_stored(name, lengths, monk
 def test_steps_too_far_back_for_a_long_length_count_for_a_short_one(name, monkeypatch):
     model = small(name, **WIDE)
     with torch.no_grad():
-        model.get_parameter(model.recurrent_parameters[0]).mul_(1e-3)
+        model.get_parameter(gradscope.linearize(model, x).recurrent_parameters[0]).mul_(1e-3)
     monkeypatch.setattr("gradscope.dynamics.linearize.SEGMENT_STEPS", (4, 4))
     asked = model, inputs(length=60, input_size=15), [60, 30, 7], LOSSES["last"]
     norms = weight_gradients(*asked, Only.NORMS)

@@ -97,7 +97,7 @@ class ReplayedAdjoint(RecurrenceAdjoint):
         """A replayed segment."""
         if self._in_step is None:
             self._in_step = parameters_in_step(self.model, here) if self.wants.parameters else {}
-        return ReplayedSteps(self.model, here, self._in_step, self.recurrent if self._in_step else ())
+        return ReplayedSteps(self.model, here, self._in_step, self.recurrent if self.wants.parameters else ())
 
 
 def _rows(grad: Tensor | None, leaf: Tensor, rows: tuple[int, ...] | torch.Size) -> Tensor:
