@@ -239,7 +239,11 @@ def test_rules_of_differentiation_equal_autograd(name):
         )
         assert mine.keys() >= theirs.keys()
         for leaf, slope in mine.items():
-            found = torch.full(shape, slope.factor, dtype=torch.float64) if slope.tensor is None else slope.whole().expand(shape)
+            found = (
+                torch.full(shape, slope.factor, dtype=torch.float64)
+                if slope.tensor is None
+                else slope.whole().expand(shape)
+            )
             expected = theirs[leaf].whole() if leaf in theirs else torch.zeros(shape, dtype=torch.float64)
             assert torch.allclose(found, expected, rtol=1e-12, atol=1e-14)
 

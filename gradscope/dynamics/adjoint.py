@@ -72,7 +72,9 @@ class RecurrenceAdjoint(ABC):
         pulled = self._prepare(here, u_bar)
         norms: tuple[Tensor, ...] = ()
         if self.gradients is not None:
-            norms = self.gradients.add(here, steps, exponent, u_bar, through_steps, pulled.maps, cotangents, self.recurrent)
+            norms = self.gradients.add(
+                here, steps, exponent, u_bar, through_steps, pulled.maps, cotangents, self.recurrent
+            )
         return Pulled(nodes, state, pulled.inputs if self.wants.inputs else None, norms)
 
     def _begin_lengths(self, here: SegmentStates) -> None:

@@ -7,12 +7,11 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 from gradscope.contract.block_matrix import BlockMatrix
-from gradscope.contract.chain import ChainRecurrence
 from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, as_state, as_vector
-from gradscope.dynamics.chain_jacobian import chain_jacobians
 from gradscope.dynamics.core_jacobians import CoreJacobians
 from gradscope.dynamics.decomposed_cells import DecomposedCells
+from gradscope.dynamics.program.jacobians import ProgramJacobians
 from gradscope.dynamics.segments import Segment, SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.numerics.leading_spectrum import (
@@ -50,11 +49,13 @@ class DenseJacobians(CoreJacobians):
 
     Args:
         trajectory: Where.
-        accelerated: False differentiates a chain by autograd too, the definition.
+        accelerated: False takes no algebra of the architecture's own, the definition.
+        part: Numbers of the state, complex ones as one, that no others see; all by default.
     """
 
-    def __init__(self, trajectory: Trajectory, *, accelerated: bool) -> None:
-        super().__init__(trajectory.batch, trajectory.model.state_size)
+    def __init__(self, trajectory: Trajectory, *, accelerated: bool, part: tuple[int, ...] = ()) -> None:
+        self._part = _real_positions(trajectory.model.state_spec, part)
+        super().__init__(trajectory.batch, len(self._part) or trajectory.model.state_size)
         self._trajectory, self._model, self._accelerated = trajectory, trajectory.model, accelerated
         self.size, self.length, self.period = self.core_size, trajectory.length, self._model.period
 
@@ -68,11 +69,16 @@ class DenseJacobians(CoreJacobians):
         """
         with torch.no_grad():
             here = self._trajectory.segment(Segment(start, stop, 1))
-            if self._accelerated and isinstance(self._model, ChainRecurrence):
-                return chain_jacobians(self._model, here, whole)
+            program = self._trajectory.program
+            if program is not None:
+                return ProgramJacobians(program, here).blocks(self._model.state_spec, whole)
             return _cut(jacobians_by_autograd(self._model, here), self._model.state_spec)
 
     def _write(self, start: int, stop: int, out: Tensor) -> None:
+        if self._part:
+            whole = self.blocks(start, stop).dense()
+            out.copy_(whole[..., self._part, :][..., self._part])
+            return
         like = self._trajectory.x
         direct = like.device == out.device and like.dtype == out.dtype
         whole = out if direct else torch.empty_like(out, dtype=like.dtype, device=like.device)
@@ -94,25 +100,40 @@ class DenseJacobians(CoreJacobians):
         """By the architecture's own algebra where it has one."""
         blocks = self.blocks(step - 1, step).at(0).double()
         if self.is_iterated(leading):
-            return Spectrum.simple(leading_eigenvalues(blocks.dense(), DEFAULT_LEADING if leading is None else leading))
-        if not self._accelerated:
-            return Spectrum.simple(dense_eigenvalues(blocks.dense()))
+            count = DEFAULT_LEADING if leading is None else min(leading, self.size)
+            return Spectrum.simple(leading_eigenvalues(self._of_part(blocks), count))
+        if not self._accelerated or self._part:
+            return Spectrum.simple(dense_eigenvalues(self._of_part(blocks)))
         return Spectrum.simple(self._model.jacobian_eigenvalues(blocks, step))
 
     def singular_values(self, step: int, leading: int | None = None) -> Spectrum:
         """By the architecture's own algebra where it has one."""
         blocks = self.blocks(step - 1, step).at(0).double()
         if self.is_iterated(leading):
-            return Spectrum.simple(
-                leading_singular_values(blocks.dense(), DEFAULT_LEADING if leading is None else leading)
-            )
-        if not self._accelerated:
-            return Spectrum.simple(dense_singular_values(blocks.dense()))
+            count = DEFAULT_LEADING if leading is None else min(leading, self.size)
+            return Spectrum.simple(leading_singular_values(self._of_part(blocks), count))
+        if not self._accelerated or self._part:
+            return Spectrum.simple(dense_singular_values(self._of_part(blocks)))
         return Spectrum.simple(self._model.jacobian_singular_values(blocks, step))
 
     def matrix(self, step: int) -> Tensor:
         """All blocks."""
-        return self.blocks(step - 1, step).dense()[0].to("cpu", torch.float64)
+        return self._of_part(self.blocks(step - 1, step).at(0)).to("cpu", torch.float64)
+
+    def _of_part(self, blocks: BlockMatrix) -> Tensor:
+        whole = blocks.dense()
+        return whole[..., self._part, :][..., self._part] if self._part else whole
+
+
+def _real_positions(spec: tuple[Block, ...], part: tuple[int, ...]) -> list[int]:
+    """Positions in a state of real numbers, of which a complex one has two."""
+    places: list[list[int]] = []
+    start = 0
+    for block in spec:
+        count = 2 if block.is_complex else 1
+        places += [list(range(first, first + count)) for first in range(start, start + block.size, count)]
+        start += block.size
+    return [place for position in part for place in places[position]]
 
 
 def _cut(dense: Tensor, spec: tuple[Block, ...]) -> BlockMatrix:

@@ -9,7 +9,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from gradscope.contract.diagonal import DiagonalRecurrence
+from gradscope.dynamics.program.jacobians import ProgramJacobians
+from gradscope.dynamics.program.program import Program
+from gradscope.dynamics.segments import Segment
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.numerics.logarithms import log10_root_sum_square
 from gradscope.numerics.products import ProductNorms
@@ -24,17 +26,17 @@ class DiagonalJacobians:
 
     period = 1
 
-    def __init__(self, trajectory: Trajectory, model: DiagonalRecurrence) -> None:
-        self._trajectory = trajectory
-        self._is_complex = model.state_spec[0].is_complex
-        self.size, self.copies = model.state_size, 2 if self._is_complex else 1
+    def __init__(self, trajectory: Trajectory, program: Program) -> None:
+        self._trajectory, self._program = trajectory, program
+        self._is_complex = trajectory.model.state_spec[0].is_complex
+        self.size, self.copies = trajectory.model.state_size, 2 if self._is_complex else 1
         self.length, self.batch = trajectory.length, trajectory.batch
 
     def _factors(self, start: int, stop: int) -> Tensor:
         """a_t of steps ``start + 1 … stop``, ``(steps, batch, units)``."""
         with torch.no_grad():
-            a = self._trajectory.prepared(start, stop)["a"]
-        return a.to("cpu", torch.complex128 if a.is_complex() else torch.float64).flatten(2)
+            a = ProgramJacobians(self._program, self._trajectory.segment(Segment(start, stop, 1))).diagonal()
+        return a.to("cpu", torch.complex128 if a.is_complex() else torch.float64)
 
     def eigenvalues(self, step: int, leading: int | None = None) -> Spectrum:
         """The factors, and their conjugates."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -26,6 +27,7 @@ from gradscope.contract.model import Model
 from gradscope.contract.probe import check_step
 from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.cotangents import Cotangents, Pulled, Wants
+from gradscope.dynamics.dense_jacobians import DenseJacobians
 from gradscope.dynamics.joint_jacobians import JointJacobians, recurrences_of
 from gradscope.dynamics.program.adjoint import ProgramAdjoint
 from gradscope.dynamics.program.follow import first_prepared, followed_trajectory
@@ -120,7 +122,7 @@ class RecurrenceLinearization:
         check_step(model, first_prepared(model, x))
         self.trajectory = followed_trajectory(model, x) if accelerated else Trajectory(model, x)
         self.outputs = self.trajectory.outputs
-        self.jacobians = state_jacobians(self.trajectory, accelerated=accelerated)
+        self._accelerated = accelerated
 
     @property
     def length(self) -> int:
@@ -146,17 +148,19 @@ class RecurrenceLinearization:
 
     @property
     def layers(self) -> tuple[tuple[StateJacobians, ...], ...]:
-        """One layer of one recurrence."""
-        return ((self.jacobians,),)
+        """One layer of one recurrence, part by part of a state whose parts never meet."""
+        return (self.coupled,)
 
-    @property
+    @cached_property
     def coupled(self) -> tuple[StateJacobians, ...]:
-        """Itself."""
-        return (self.jacobians,)
+        """Its parts."""
+        return state_jacobians(self.trajectory, accelerated=self._accelerated)
 
     def matrix(self, step: int) -> Tensor:
         """J_t = ∂s_t/∂s_{t−1} of one step, ``(batch, n, n)`` float64, over the real numbers of the state."""
-        return self.jacobians.matrix(step)
+        parts = self.coupled
+        whole = parts[0] if len(parts) == 1 else DenseJacobians(self.trajectory, accelerated=True)
+        return whole.matrix(step)
 
     def tangent(self, initial: Tensor) -> Iterator[Scaled]:
         """V_t = J_t V_{t−1} for t = 1 … T; see :func:`~gradscope.dynamics.tangent.tangents`."""

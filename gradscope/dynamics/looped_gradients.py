@@ -37,9 +37,7 @@ class StepsOfAnyCode(LocalSteps):
         recurrent: Names of the recurrent ones.
     """
 
-    def __init__(
-        self, model: Recurrence, here: SegmentStates, in_step: Values, recurrent: tuple[str, ...]
-    ) -> None:
+    def __init__(self, model: Recurrence, here: SegmentStates, in_step: Values, recurrent: tuple[str, ...]) -> None:
         self._model, self._here, self._in_step, self._recurrent = model, here, in_step, recurrent
 
     def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:

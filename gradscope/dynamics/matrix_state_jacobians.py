@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gradscope.contract.matrix_state import MatrixStateRecurrence
-from gradscope.contract.state import Prepared
 from gradscope.dynamics.core_jacobians import CoreJacobians
+from gradscope.dynamics.program.program import Program
+from gradscope.dynamics.program.transition import transitions
+from gradscope.dynamics.segments import Segment
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.numerics.spectrum import Spectrum
 
@@ -15,33 +16,37 @@ from gradscope.numerics.spectrum import Spectrum
 class MatrixStateJacobians(CoreJacobians):
     """J_t = A_t ⊗ I: everything is A_t's, ``copies`` times."""
 
-    def __init__(self, trajectory: Trajectory, model: MatrixStateRecurrence) -> None:
-        super().__init__(trajectory.batch, model.state_size // model.copies)
-        self._trajectory, self._model = trajectory, model
-        self.size, self.copies = model.state_size, model.copies
-        self.length, self.period = trajectory.length, model.period
+    def __init__(self, trajectory: Trajectory, program: Program) -> None:
+        model = trajectory.model
+        rows, self.copies = model.state_spec[0].shape
+        super().__init__(trajectory.batch, rows)
+        self._trajectory, self._program = trajectory, program
+        self.size, self.length, self.period = model.state_size, trajectory.length, model.period
 
-    def _prepared(self, start: int, stop: int) -> Prepared:
-        u = self._trajectory.prepared(start, stop)
-        return {name: value.to("cpu", torch.float64) for name, value in u.items()}
+    def _transitions(self, start: int, stop: int) -> Tensor:
+        with torch.no_grad():
+            return transitions(self._program, self._trajectory.segment(Segment(start, stop, 1))).cpu()
 
     def _write(self, start: int, stop: int, out: Tensor) -> None:
-        out.copy_(self._model.transition(self._prepared(start, stop)))
+        out.copy_(self._transitions(start, stop))
 
     def eigenvalues(self, step: int, leading: int | None = None) -> Spectrum:
-        """A_t's."""
-        return self._counted(self._model.transition_eigenvalues(self._at(step)))
+        """A_t's; real where it is symmetric."""
+        (matrix,) = self._transitions(step - 1, step)
+        if torch.equal(matrix, matrix.mT):
+            values = torch.linalg.eigvalsh(matrix)
+            return self._counted(torch.complex(values, torch.zeros_like(values)))
+        return self._counted(torch.linalg.eigvals(matrix))
 
     def singular_values(self, step: int, leading: int | None = None) -> Spectrum:
         """A_t's."""
-        return self._counted(self._model.transition_singular_values(self._at(step)))
+        (matrix,) = self._transitions(step - 1, step)
+        if torch.equal(matrix, matrix.mT):
+            return self._counted(torch.linalg.eigvalsh(matrix).abs())
+        return self._counted(torch.linalg.svdvals(matrix))
 
-    def _at(self, step: int) -> Prepared:
-        with torch.no_grad():
-            return {name: value[0] for name, value in self._prepared(step - 1, step).items()}
-
-    def _counted(self, spectrum: Spectrum) -> Spectrum:
-        return Spectrum(spectrum.values.detach(), spectrum.multiplicity * self.copies)
+    def _counted(self, values: Tensor) -> Spectrum:
+        return Spectrum(values, torch.full((values.shape[-1],), self.copies))
 
     def matrix(self, step: int) -> Tensor:
         """The Kronecker product."""

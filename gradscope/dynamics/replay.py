@@ -25,9 +25,7 @@ class ReplayedSteps(StepsOfAnyCode):
     original's counts the other blocks computed from it as well, which is the total derivative.
     """
 
-    def __init__(
-        self, model: Recurrence, here: SegmentStates, in_step: Values, recurrent: tuple[str, ...]
-    ) -> None:
+    def __init__(self, model: Recurrence, here: SegmentStates, in_step: Values, recurrent: tuple[str, ...]) -> None:
         super().__init__(model, here, in_step, recurrent)
         active = here.segment.active
         shape = (here.segment.steps, active)

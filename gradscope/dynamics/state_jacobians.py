@@ -1,6 +1,7 @@
 """The Jacobians J_t of one recurrence along its trajectory, each shape by its own algebra; float64 on the CPU.
 
-dense           blocks, assembled from the chain's diagonals or by autograd
+dense           blocks, multiplied out from the program's coefficients or by autograd; of each part of the state that
+                never meets the others
 diagonal        the vector of factors: nothing is ever formed or decomposed
 matrix state    A_t alone, every number counting once for each column of the state
 joint           a stack of layers, dense by autograd
@@ -9,15 +10,18 @@ joint           a stack of layers, dense by autograd
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from gradscope.contract.diagonal import DiagonalRecurrence
-from gradscope.contract.matrix_state import MatrixStateRecurrence
+from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.dense_jacobians import DenseJacobians
 from gradscope.dynamics.diagonal_jacobians import DiagonalJacobians
 from gradscope.dynamics.matrix_state_jacobians import MatrixStateJacobians
+from gradscope.dynamics.program.follow import followed_trajectory
+from gradscope.dynamics.program.structure import structure
+from gradscope.dynamics.segments import Segment
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.numerics.products import ProductNorms
 from gradscope.numerics.spectrum import Spectrum
@@ -78,11 +82,42 @@ class StateJacobians(Protocol):
         ...
 
 
-def state_jacobians(trajectory: Trajectory, *, accelerated: bool = True) -> StateJacobians:
-    """The Jacobians of one recurrence in its shape; dense by autograd where ``accelerated`` is False."""
-    model: Any = trajectory.model
-    if accelerated and isinstance(model, DiagonalRecurrence):
-        return DiagonalJacobians(trajectory, model)
-    if accelerated and isinstance(model, MatrixStateRecurrence):
-        return MatrixStateJacobians(trajectory, model)
-    return DenseJacobians(trajectory, accelerated=accelerated)
+def state_jacobians(trajectory: Trajectory, *, accelerated: bool = True) -> tuple[StateJacobians, ...]:
+    """The Jacobians of one recurrence in the shape that its program gives them, part by part of a state that has several.
+
+    Args:
+        trajectory: Where.
+        accelerated: False takes all of it as one dense matrix by autograd, the definition.
+    """
+    program, model = trajectory.program, trajectory.model
+    if program is None or not accelerated:
+        return (DenseJacobians(trajectory, accelerated=accelerated),)
+    found = structure(program, trajectory.segment(Segment(0, 1, 1)))
+    if found.kind == "matrix state":
+        return (MatrixStateJacobians(trajectory, program),)
+    kinds = {block.is_complex for block in model.state_spec}
+    if found.kind == "diagonal" and len(kinds) == 1 and not declares_algebra(model):
+        return (DiagonalJacobians(trajectory, program),)
+    if found.kind == "parts" and not declares_algebra(model):
+        return tuple(DenseJacobians(trajectory, accelerated=True, part=part) for part in found.parts)
+    return (DenseJacobians(trajectory, accelerated=True),)
+
+
+def declares_algebra(model: Recurrence) -> bool:
+    """Whether a class knows more of its Jacobian than its blocks say."""
+    own = ("null_directions", "jacobian_eigenvalues", "jacobian_singular_values")
+    return any(getattr(type(model), name) is not getattr(Recurrence, name) for name in own)
+
+
+def largest_matrix(model: Recurrence) -> int:
+    """Rows of the largest matrix that the Jacobians of a recurrence need; 0 of a diagonal one."""
+    like = next(model.parameters(), torch.zeros(()))
+    with torch.no_grad():
+        trajectory = followed_trajectory(
+            model,
+            torch.zeros(
+                (1, 2, model.input_size), dtype=torch.zeros((), dtype=like.dtype).real.dtype, device=like.device
+            ),
+        )
+        parts = state_jacobians(trajectory)
+    return max(0 if isinstance(part, DiagonalJacobians) else part.size // part.copies for part in parts)

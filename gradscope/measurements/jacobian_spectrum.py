@@ -316,10 +316,10 @@ def spectrum_of(linearization: Linearization, steps: Sequence[int], leading: int
     """:func:`jacobian_spectrum` along a trajectory that is at hand."""
     with full_precision():
         layers = tuple(
-            union([_at_steps([part.eigenvalues(step, leading) for step in steps]) for part in layer])
+            union([_at_steps([part.eigenvalues(step, leading) for step in steps]) for part in layer]).leading(leading)
             for layer in linearization.layers
         )
-        singular = union([_singular(part, steps, leading) for part in linearization.coupled])
+        singular = union([_singular(part, steps, leading) for part in linearization.coupled]).leading(leading)
         periods = {}
         for index, layer in enumerate(linearization.layers):
             period = max(part.period for part in layer)

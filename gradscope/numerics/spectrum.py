@@ -42,6 +42,13 @@ class Spectrum:
         """Every value as often as it occurs, ``(batch, size)``."""
         return self.values.repeat_interleave(self.multiplicity, dim=-1)
 
+    def leading(self, count: int | None) -> Spectrum:
+        """The values of largest modulus where each counts once and they are more; all without a count."""
+        if count is None or count >= len(self.multiplicity) or bool((self.multiplicity != 1).any()):
+            return self
+        order = self.values.abs().argsort(dim=-1, descending=True)[..., :count]
+        return Spectrum.simple(torch.take_along_dim(self.values, order, dim=-1))
+
 
 def _shape(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

@@ -13,10 +13,10 @@ from torch import Tensor
 from gradscope.commands.spectrum.columns import NO_RECURRENT_STATE, TABLES, TEMPORAL_REACH
 from gradscope.commands.spectrum.options import PRODUCT_LAGS, SpectrumConfiguration
 from gradscope.contract.combinators import Stack
-from gradscope.contract.diagonal import DiagonalRecurrence
-from gradscope.contract.matrix_state import MatrixStateRecurrence
 from gradscope.contract.model import Model
+from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.sequence import SequenceModel
+from gradscope.dynamics.state_jacobians import largest_matrix
 from gradscope.errors import UsageError
 from gradscope.measurements.conditions import linearize
 from gradscope.measurements.jacobian_products import products_of
@@ -115,11 +115,7 @@ def _layers(model: Model) -> list[Model]:
 
 def _dense_size(model: Model) -> int:
     """Rows of the largest matrix that is formed."""
-    if isinstance(model, DiagonalRecurrence):
-        return 0
-    if isinstance(model, MatrixStateRecurrence):
-        return model.state_size // model.copies
-    return model.state_size
+    return largest_matrix(model) if isinstance(model, Recurrence) else model.state_size
 
 
 def _measured(cell: SpectrumCell, model: Model) -> CellResult:

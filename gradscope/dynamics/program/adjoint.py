@@ -62,7 +62,7 @@ class ProgramSteps(LocalSteps):
     @cached_property
     def _outside(self) -> Outside:
         with torch.no_grad():
-            return Outside(self._adjoint.program, self._given, self._loop)
+            return Outside(self._adjoint.program, self._given, self.delta, self._loop.bars)
 
     def prepared_cotangent(self) -> Prepared:
         """By the same rules, outside the loop."""

@@ -86,7 +86,11 @@ def _fused(program: Program, products: dict[Value, Product]) -> set[Value]:
             alike = program.dtype(value) == program.dtype(other)
             if not same or not alike:
                 continue
-            by_matrix = value in products and not program.depends_on_state(other) and program.shape(other) == program.shape(value)
+            by_matrix = (
+                value in products
+                and not program.depends_on_state(other)
+                and program.shape(other) == program.shape(value)
+            )
             factors = all(isinstance(v, Value) and program.dtype(v) == program.dtype(value) for v in inner.args)
             by_factor = base_name(inner) == "mul" and not inner.kwargs and factors
             if by_matrix or by_factor:
@@ -123,7 +127,9 @@ class _Block:
     def _known(self, value: Value) -> Operands:
         """A value at every step; what does not depend on the state is computed for all of them at once."""
         if value not in self._values:
-            self._values[value] = Everywhere([self._rows[value]]) if value.number < 0 else list(self._by_step(value).unbind(0))
+            self._values[value] = (
+                Everywhere([self._rows[value]]) if value.number < 0 else list(self._by_step(value).unbind(0))
+            )
         return self._values[value]
 
     def _by_step(self, value: Value) -> Tensor:

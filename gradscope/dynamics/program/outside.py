@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gradscope.contract.state import Prepared
+from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.program.contraction import Contraction
 from gradscope.dynamics.program.linearised import Linearised
 from gradscope.dynamics.program.pieces import Piece
 from gradscope.dynamics.program.program import Product, Program, Reduction, Region, Shift, Step
-from gradscope.dynamics.program.reverse import ReverseLoop, summed_to
+from gradscope.dynamics.program.reverse import summed_to
 from gradscope.dynamics.program.slopes import Slopes
 from gradscope.dynamics.program.trace import Value
 
@@ -43,88 +43,106 @@ class Share:
         bar = self.cotangent * alignment.reshape(*alignment.shape, *[1] * (self.cotangent.dim() - 3))
         if self.multiplied is None:
             return bar.sum(0)
-        bar, y = bar.movedim(0, 2), self.multiplied.movedim(0, 1)  # (active, batch, steps, rows), (batch, steps, columns)
+        bar, y = (
+            bar.movedim(0, 2),
+            self.multiplied.movedim(0, 1),
+        )  # (active, batch, steps, rows), (batch, steps, columns)
         return y.mT.conj() @ bar if self.transposed else bar.mT @ y.conj()
 
 
 class Outside:
-    """Cotangents outside the loop, along one segment.
+    """Cotangents for all steps of a segment at once.
 
     Args:
         program: The step.
         given: The segment's coefficients, with those of others than the state.
-        loop: With the cotangents of all values in the loop.
+        after: Cotangents of the new state of every step, ``(steps, active, batch, *)``.
+        bars: Cotangents of all values in the loop, where it has found them; without them every step is gone through by
+            itself, as if it were the only one.
 
     Attributes:
+        bars: Cotangents of what the steps start from: the old state's blocks, where the loop has not found them, and
+            what the steps consume.
         prepared: ∂L/∂u_t through the steps.
         shares: Of the constants that parameters are behind.
     """
 
-    def __init__(self, program: Program, given: Linearised, loop: ReverseLoop) -> None:
-        self._program, self._given, self._loop = program, given, loop
-        self._bars: dict[Value, Tensor] = {}
+    def __init__(
+        self, program: Program, given: Linearised, after: State, bars: Mapping[Value, Tensor] | None = None
+    ) -> None:
+        self._program, self._given, self._in_loop = program, given, bars
+        self.bars: dict[Value, Tensor] = {}
         self._own: set[Value] = set()  # whose cotangents stand in memory of their own, and may be written to
         self.shares: list[Share] = []
-        steps = given.steps
         for name, pieces in program.outputs.items():
-            self._spread(loop.delta[name][1 : steps + 1], pieces)
-        for linear in given.loop:
+            self._spread(after[name], pieces)
+        for linear in reversed(given.loop):
             bar = self._of_loop(linear.step.result)
-            self._through(linear.step, bar, linear.slopes, linear.factors)
-        for step in reversed(program.steps):
-            found = None if program.in_loop(step) else self._bars.get(step.result)
+            if bar is not None:
+                self._through(linear.step, bar, linear.slopes, linear.factors)
+        for step in reversed(program.steps if given.with_others else ()):
+            found = None if program.in_loop(step) else self.bars.get(step.result)
             if found is not None:
-                slopes = given.slopes(step, with_others=True) if isinstance(step, Region) else {}
-                factors = given.factors(step, with_others=True) if isinstance(step, Contraction) else {}
+                slopes = given.slopes(step) if isinstance(step, Region) else {}
+                factors = given.factors(step) if isinstance(step, Contraction) else {}
                 self._through(step, found, slopes, factors)
         inputs = {value: name for (kind, name), value in program.traced.inputs.items() if kind == "u"}
-        self.prepared: Prepared = {inputs[v]: bar for v, bar in self._bars.items() if v in inputs}
+        self.prepared: Prepared = {inputs[v]: bar for v, bar in self.bars.items() if v in inputs}
 
-    def _of_loop(self, result: Value) -> Tensor:
-        """The cotangent of a value in the loop, or of one that shares another's."""
-        steps, bars = self._given.steps, self._loop.bars
-        if result in bars:
-            return bars[result][:steps]
-        parts = [
-            bars[piece.base][:steps].flatten(3)[..., piece.start : piece.start + piece.width]
-            for piece in self._program.pieces(result)
-        ]
+    def _of_loop(self, result: Value) -> Tensor | None:
+        """The cotangent of a value in the loop, or of one that shares others'; None where nothing reaches it."""
+        steps, known = self._given.steps, self.bars if self._in_loop is None else self._in_loop
+        if result in known:
+            return known[result][:steps]
+        pieces = self._program.pieces(result)
+        if not any(piece.base in known for piece in pieces) or pieces[0].base == result:
+            return None
+        parts = [known[piece.base][:steps].flatten(3)[..., piece.start : piece.start + piece.width] for piece in pieces]
         joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
         return joined.unflatten(-1, self._program.feature_shape(result))
+
+    def _is_asked_for(self, value: Value) -> bool:
+        """Whether a cotangent is to be found here: the loop has found those of what depends on the state."""
+        return self._in_loop is None or not self._program.depends_on_state(value)
 
     def _through(self, step: Step, bar: Tensor, slopes: Slopes, factors: Mapping[int, Tensor]) -> None:
         program = self._program
         if isinstance(step, Region):
             for leaf, slope in slopes.items():
-                if not program.depends_on_state(leaf):
+                if self._is_asked_for(leaf):
                     factor = None if slope.tensor is None else slope.tensor.unsqueeze(1).conj()
                     term = self._summed(bar, factor, program.feature_shape(leaf) if program.has_rows(leaf) else leaf)
                     self._add(leaf, term if slope.factor == 1.0 else term * slope.factor)
-        elif isinstance(step, Shift):
+        elif isinstance(step, Shift) and self._given.with_others:
             shape = program.feature_shape(step.added) if program.has_rows(step.added) else step.added
             self._add(step.added, self._summed(bar, None, shape) * step.sign)
         elif isinstance(step, Product):
             self._through_product(step, bar)
         elif isinstance(step, Contraction):
             for operand, other in factors.items():
-                if not program.depends_on_state(step.operands[operand]):
+                if self._is_asked_for(step.operands[operand]):
                     rows = program.has_rows(step.operands[1 - operand])
-                    self._add(step.operands[operand], step.cotangent(operand, bar, other.unsqueeze(1) if rows else other))
+                    self._add(
+                        step.operands[operand], step.cotangent(operand, bar, other.unsqueeze(1) if rows else other)
+                    )
         elif isinstance(step, Reduction) and step.factor:
             spread = bar.reshape(*bar.shape[:3], *step.kept) * step.factor
-            self._spread(spread.expand(*bar.shape[:3], *program.feature_shape(step.argument)), program.pieces(step.argument))
+            self._spread(
+                spread.expand(*bar.shape[:3], *program.feature_shape(step.argument)), program.pieces(step.argument)
+            )
 
     def _through_product(self, step: Product, bar: Tensor) -> None:
         program = self._program
-        if step.bias is not None and program.needs_gradient(step.bias):
+        if self._given.with_others and step.bias is not None and program.needs_gradient(step.bias):
             self._add(step.bias, self._summed(bar, None, step.bias))
-        if program.needs_gradient(step.source):
+        if self._given.with_others and program.needs_gradient(step.source):
             y = self._given.by_step(self._given.values[step.argument])
             self.shares.append(Share(step.source, bar, y, step.transposed))
         for start, pieces in program.parts(step.argument):
             for piece in pieces:
-                if not program.depends_on_state(piece.base):
-                    self._spread(bar @ step.matrix[:, start : start + piece.width].conj(), (piece,))
+                if self._is_asked_for(piece.base):
+                    matrix = step.matrix[:, start : start + piece.width].conj().to(bar.dtype)
+                    self._spread(bar @ matrix, (piece,))
                 start += piece.width
 
     def _summed(self, bar: Tensor, factor: Tensor | None, like: Value | tuple[int, ...]) -> Tensor:
@@ -152,25 +170,25 @@ class Outside:
         for piece in pieces:
             part = flat[..., start : start + piece.width]
             start += piece.width
-            if self._program.depends_on_state(piece.base):
+            if not self._is_asked_for(piece.base):
                 continue
             if part.is_complex() and not self._program.dtype(piece.base).is_complex:
                 part = part.real
             shape = self._program.feature_shape(piece.base)
-            known = self._bars.get(piece.base)
+            known = self.bars.get(piece.base)
             if piece.width == self._program.width(piece.base):
                 part = part.reshape(*part.shape[:3], *shape)
                 if piece.base in self._own:
-                    self._bars[piece.base] += part
+                    self.bars[piece.base] += part
                 else:
-                    self._bars[piece.base] = part if known is None else known + part
+                    self.bars[piece.base] = part if known is None else known + part
                     self._own |= set() if known is None else {piece.base}
                 continue
             if piece.base not in self._own:
                 fresh = part.new_zeros((*part.shape[:3], *shape))
-                self._bars[piece.base] = fresh if known is None else fresh + known
+                self.bars[piece.base] = fresh if known is None else fresh + known
                 self._own.add(piece.base)
-            self._bars[piece.base].flatten(3)[..., piece.start : piece.start + piece.width] += part
+            self.bars[piece.base].flatten(3)[..., piece.start : piece.start + piece.width] += part
 
 
 def parameter_of(constant: Tensor, names: Mapping[int, str]) -> tuple[str, bool] | None:

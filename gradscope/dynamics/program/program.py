@@ -231,8 +231,13 @@ class Program:
         }
         inside = [step for step in self.steps if self.in_loop(step)]
         counts = {word: sum(isinstance(step, kind) for step in inside) for kind, word in kinds.items()}
-        words = [f"{count} {word.replace(' ', 's ', 1) if ' of ' in word else word + 's'}" if count > 1 else
-                 f"{count} {word}" for word, count in counts.items() if count]
+        words = [
+            f"{count} {word.replace(' ', 's ', 1) if ' of ' in word else word + 's'}"
+            if count > 1
+            else f"{count} {word}"
+            for word, count in counts.items()
+            if count
+        ]
         return ", ".join(words) or "copies"
 
     def _closure(self, numbers: set[int]) -> set[int]:
@@ -369,11 +374,13 @@ class Program:
             argument, source, bias = given["input"], given["weight"], given.get("bias")
         else:
             bias, argument, source = args
-        if with_rows != [argument] or instruction.kwargs and name == "addmm":
+        if with_rows != [argument] or (instruction.kwargs and name == "addmm"):
             raise NotFollowed(f"{instruction.name} multiplies other things than a state by a parameter")
         self._multiplied(value, argument, source, bias, transposed=name != "linear")
 
-    def _multiplied(self, value: Value, argument: Value, source: Value, bias: Value | None, *, transposed: bool) -> None:
+    def _multiplied(
+        self, value: Value, argument: Value, source: Value, bias: Value | None, *, transposed: bool
+    ) -> None:
         matrix = self.constants[source]
         if matrix.dim() != 2 or not (argument in self._pieces or argument in self._joined):
             raise NotFollowed("a product is none of a state by a matrix")

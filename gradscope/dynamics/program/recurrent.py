@@ -14,7 +14,21 @@ from gradscope.dynamics.program.trace import NotFollowed, Value, all_trainable, 
 from gradscope.dynamics.program.values import base_name
 from gradscope.dynamics.trajectory import Trajectory
 
-MULTIPLYING = frozenset("mul multiply __rmul__ div divide true_divide __rdiv__ __rtruediv__ addcmul addcdiv lerp".split())
+MULTIPLYING = frozenset(
+    [
+        "mul",
+        "multiply",
+        "__rmul__",
+        "div",
+        "divide",
+        "true_divide",
+        "__rdiv__",
+        "__rtruediv__",
+        "addcmul",
+        "addcdiv",
+        "lerp",
+    ]
+)
 
 
 def recurrent_parameters(trajectory: Trajectory) -> tuple[str, ...]:

@@ -52,7 +52,11 @@ class ReverseLoop:
     def __init__(self, program: Program, given: Linearised, like: Tensor, active: int) -> None:
         self._program, self.active, self.steps, self._batch = program, active, len(like), like.shape[1]
         self._device = like.device
-        inner = [linear.step.result for linear in given.loop if program.pieces(linear.step.result)[0].base == linear.step.result]
+        inner = [
+            linear.step.result
+            for linear in given.loop
+            if program.pieces(linear.step.result)[0].base == linear.step.result
+        ]
         memory = self._allocated([*program.blocks.values(), *inner])
         self.delta = {name: memory[value] for name, value in program.blocks.items()}
         self.bars = {value: buffer[:-1] for value, buffer in memory.items()}
@@ -91,7 +95,9 @@ class ReverseLoop:
                     slope = linear.slopes[leaf]
                     assert slope.tensor is not None
                     target = buffer[: given.steps, :, position]
-                    torch.mul(slope.tensor, slope.factor, out=target) if slope.factor != 1 else target.copy_(slope.tensor)
+                    torch.mul(slope.tensor, slope.factor, out=target) if slope.factor != 1 else target.copy_(
+                        slope.tensor
+                    )
                     if slope.tensor.is_complex():
                         torch.conj_physical(target, out=target)
 
@@ -158,10 +164,16 @@ class ReverseLoop:
                 if program.depends_on_state(step.operands[operand]):
                     yield from self._through_contraction(index, linear, operand, bar)
         elif isinstance(step, Reduction) and step.factor:
-            spread = bar.reshape(*bar.shape[:3], *step.kept).expand(*bar.shape[:3], *program.feature_shape(step.argument))
+            spread = bar.reshape(*bar.shape[:3], *step.kept).expand(
+                *bar.shape[:3], *program.feature_shape(step.argument)
+            )
             start = 0
             for piece in program.pieces(step.argument):
-                part = spread if piece.width == program.width(step.argument) else spread.flatten(3)[..., start : start + piece.width]
+                part = (
+                    spread
+                    if piece.width == program.width(step.argument)
+                    else spread.flatten(3)[..., start : start + piece.width]
+                )
                 start += piece.width
                 yield from self._add(part, piece, step.factor)
 
@@ -320,9 +332,10 @@ class ReverseLoop:
             raise NotFollowed("a product reads a part of a state of several dimensions")
         base = self._waiting.pop(piece, None)
         if base is not None:
-            yield add_matrix_product, [
-                (s.flatten(0, 1), b, matrix, t) for s, (b, t) in zip(base.unbind(0), rows, strict=True)
-            ]
+            yield (
+                add_matrix_product,
+                [(s.flatten(0, 1), b, matrix, t) for s, (b, t) in zip(base.unbind(0), rows, strict=True)],
+            )
             return
         yield from self._settled(piece.base)
         operation = accumulate_matrix_product if self._note(piece) else matrix_product
@@ -440,5 +453,3 @@ def _accumulate(source: Tensor, out: Tensor, factor: float = 1.0) -> None:
 
 def _zero(out: Tensor) -> Tensor:
     return out.zero_()
-
-

@@ -168,9 +168,7 @@ def _between(program: Program, region: Region, wanted: Collection[Value]) -> set
     return reached
 
 
-def _through(
-    program: Program, number: int, values: Values, bar: Slope, bars: Slopes, reached: set[Value]
-) -> None:
+def _through(program: Program, number: int, values: Values, bar: Slope, bars: Slopes, reached: set[Value]) -> None:
     instruction = program.instruction(Value(number))
     assert instruction is not None
     name = base_name(instruction)

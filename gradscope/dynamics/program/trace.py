@@ -302,7 +302,10 @@ def trace(model: Recurrence, u: Mapping[str, Tensor]) -> Traced:
     s, prepared = symbols("s", initial), symbols("u", u)
     t = tracer.input("t", "", torch.tensor(3, device=like.device))
     try:
-        with all_trainable(model), torch.enable_grad():  # constants keep the way back to the parameters that they are made of
+        with (
+            all_trainable(model),
+            torch.enable_grad(),
+        ):  # constants keep the way back to the parameters that they are made of
             after = model.step(dict(s), prepared, t)
     except NotFollowed:
         raise
