@@ -16,12 +16,12 @@ if TYPE_CHECKING:  # the same homes as in _HOMES
     from gradscope import theory as theory
     from gradscope.architectures.build import build as build
     from gradscope.contract.block_matrix import BlockMatrix as BlockMatrix
-    from gradscope.contract.chain import ChainRecurrence as ChainRecurrence
-    from gradscope.contract.chain import Stage as Stage
     from gradscope.contract.combinators import Parallel as Parallel
     from gradscope.contract.combinators import Stack as Stack
-    from gradscope.contract.diagonal import DiagonalRecurrence as DiagonalRecurrence
-    from gradscope.contract.matrix_state import MatrixStateRecurrence as MatrixStateRecurrence
+    from gradscope.contract.deprecated import ChainRecurrence as ChainRecurrence
+    from gradscope.contract.deprecated import DiagonalRecurrence as DiagonalRecurrence
+    from gradscope.contract.deprecated import MatrixStateRecurrence as MatrixStateRecurrence
+    from gradscope.contract.deprecated import Stage as Stage
     from gradscope.contract.memory_dial import MemoryDial as MemoryDial
     from gradscope.contract.recurrence import Recurrence as Recurrence
     from gradscope.contract.sequence import SequenceModel as SequenceModel
@@ -60,15 +60,15 @@ __version__ = "0.2.0"
 _HOMES = {
     "Block": "gradscope.contract.state",
     "BlockMatrix": "gradscope.contract.block_matrix",
-    "ChainRecurrence": "gradscope.contract.chain",
+    "ChainRecurrence": "gradscope.contract.deprecated",
     "Diagnosis": "gradscope.measurements.diagnose",
-    "DiagonalRecurrence": "gradscope.contract.diagonal",
+    "DiagonalRecurrence": "gradscope.contract.deprecated",
     "GradientNorms": "gradscope.measurements.gradient_result",
     "GradscopeError": "gradscope.errors",
     "JacobianProducts": "gradscope.measurements.jacobian_products",
     "JacobianSpectrum": "gradscope.measurements.jacobian_spectrum",
     "LyapunovExponents": "gradscope.measurements.lyapunov_exponents",
-    "MatrixStateRecurrence": "gradscope.contract.matrix_state",
+    "MatrixStateRecurrence": "gradscope.contract.deprecated",
     "MemoryDial": "gradscope.contract.memory_dial",
     "MemorySensitivity": "gradscope.measurements.memory_sensitivity",
     "NoRecurrentState": "gradscope.errors",
@@ -77,7 +77,7 @@ _HOMES = {
     "SequenceModel": "gradscope.contract.sequence",
     "Spectrum": "gradscope.numerics.spectrum",
     "Stack": "gradscope.contract.combinators",
-    "Stage": "gradscope.contract.chain",
+    "Stage": "gradscope.contract.deprecated",
     "Symmetry": "gradscope.contract.symmetry",
     "TemporalJacobian": "gradscope.measurements.temporal_jacobian",
     "UnknownName": "gradscope.errors",

@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from torch import nn
 
 import gradscope
-from gradscope.contract.matrix_state import DeltaRuleRecurrence
 from tests.models import ALL, RECURRENT_NAMES, SINGLE_NAMES, Convolved, inputs, small
 from tests.tolerances import DECADES
 from tests.unrolled import log10_norms, unrolled
@@ -63,10 +62,8 @@ def test_prepare_may_reach_back(num_layers, monkeypatch):
     check_against_autograd(model, inputs(), LOSSES["every"])
 
 
-class UnequalDeltaRule(DeltaRuleRecurrence):
+class UnequalDeltaRule(gradscope.Recurrence):
     """Keys and values of unequal sizes, a parameter that v and β share, and keys that the readout uses too."""
-
-    recurrent_parameter_names = ("weight_k", "weight_beta")
 
     def __init__(self):
         super().__init__()

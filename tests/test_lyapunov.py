@@ -234,7 +234,7 @@ def test_unconverged_exponents_say_so():
 def test_standard_error_covers_the_truth():
     """Random diagonal factors with a known mean: the error bars hold their promise in most of 64 samples."""
 
-    class Random(gradscope.DiagonalRecurrence):
+    class Random(gradscope.Recurrence):
         def __init__(self):
             super().__init__()
             self.input_size = self.output_size = 1
@@ -242,6 +242,9 @@ def test_standard_error_covers_the_truth():
 
         def prepare(self, x):
             return {"a": torch.exp(-0.5 + 0.3 * x), "b": x}
+
+        def step(self, s, u, t):
+            return {"h": u["a"] * s["h"] + u["b"]}
 
     x = inputs(length=1100, batch=64, input_size=1)
     found = gradscope.lyapunov_exponents(Random(), x, warm_up=100)

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import nn
 
 import gradscope
-from gradscope.contract.chain import Stage
 from gradscope.dynamics.cotangents import Only, Wants
 from gradscope.dynamics.linearize import adjoint_segments, linearize_model
 from gradscope.dynamics.rank_one_sums import RankOneSum
@@ -151,7 +150,7 @@ def test_short_lengths_stay_factors_and_long_ones_are_stored(name, lengths, monk
 def test_steps_too_far_back_for_a_long_length_count_for_a_short_one(name, monkeypatch):
     model = small(name, **WIDE)
     with torch.no_grad():
-        model.get_parameter(gradscope.linearize(model, x).recurrent_parameters[0]).mul_(1e-3)
+        model.get_parameter(gradscope.linearize(model, inputs(input_size=15)).recurrent_parameters[0]).mul_(1e-3)
     monkeypatch.setattr("gradscope.dynamics.linearize.SEGMENT_STEPS", (4, 4))
     asked = model, inputs(length=60, input_size=15), [60, 30, 7], LOSSES["last"]
     norms = weight_gradients(*asked, Only.NORMS)
@@ -184,21 +183,20 @@ class Tied(gradscope.Recurrence):
         return F.linear(s["h"], self.V) if self._in_readout else s["h"]
 
 
-class TiedChain(gradscope.ChainRecurrence):
-    """The same with a step that is declared, and only the first two."""
+class TiedStep(gradscope.Recurrence):
+    """The same in the first two alone, and a bias in both."""
 
     recurrent_parameter_names = ("A",)
 
     def __init__(self):
         super().__init__()
-        self.input_size = self.output_size = self.hidden_size = 17
+        self.input_size = self.output_size = 17
         self.state_spec = (gradscope.Block("h", (17,)),)
         torch.manual_seed(0)
         self.A, self.b = nn.Parameter(torch.randn(17, 17) / 4), nn.Parameter(torch.randn(17))
 
-    @property
-    def stages(self):
-        return (Stage("h", "A", "b", lambda a, s, u, t, node: {"h": torch.tanh(a[0] + u["a"])}),)
+    def step(self, s, u, t):
+        return {"h": torch.tanh(F.linear(s["h"], self.A, self.b) + u["a"])}
 
     def prepare(self, x):
         return {"a": F.linear(x, self.A, self.b)}
@@ -207,7 +205,7 @@ class TiedChain(gradscope.ChainRecurrence):
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 @pytest.mark.parametrize("length", [7, 12])
 def test_a_matrix_of_a_step_may_be_one_of_prepare(length, loss):
-    model = TiedChain().double()
+    model = TiedStep().double()
     check_against_autograd(model, inputs(input_size=17), loss)
     gradients, norms = both_ways(model, inputs(length, input_size=17), [length, 4, 3], loss)
     assert norms["A"].mantissa.shape == (3, 2, 1)  # 2 · 4 (17 + 17) < 17²

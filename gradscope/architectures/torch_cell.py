@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradscope.architectures.memory_dials import GateBias, gate_along
-from gradscope.contract.chain import ChainRecurrence, ClosedForm, PointwiseMap, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.memory_dial import MemoryGroups
+from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 
 KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-class TorchCell(ChainRecurrence):
+class TorchCell(Recurrence):
     """One layer with the parameters ``weight_ih_l{k}``, ``weight_hh_l{k}``, ``bias_ih_l{k}``, ``bias_hh_l{k}``.
 
     All of them start from U(±1/√hidden_size), as in ``torch.nn``. Without a bias the last two are None.
@@ -64,10 +64,9 @@ class TorchCell(ChainRecurrence):
         value: Tensor = getattr(self, f"{name}_l{self.layer}")  # get_parameter refuses the tensors of functional_call
         return value
 
-    def torch_stage(self, update: PointwiseMap, derivatives: ClosedForm | None = None) -> Stage:
-        """The single stage of the cell."""
-        bias = f"bias_hh_l{self.layer}" if self.bias else None
-        return Stage("h", f"weight_hh_l{self.layer}", bias, update, derivatives)
+    def recurrent(self, h: Tensor) -> Tensor:
+        """U h + b_hh for all gates."""
+        return F.linear(h, self.named("weight_hh"), self.named("bias_hh"))
 
     def prepare(self, x: Tensor) -> Prepared:
         """W_ih x_t + b_ih for all gates."""

@@ -26,15 +26,17 @@ class Recurrence(Model):
     """Base class of recurrent architectures; subclass it to bring your own.
 
     A subclass sets ``input_size``, ``output_size`` and ``state_spec`` in its constructor and defines ``prepare``,
-    ``step`` and, where the output is not simply the first block, ``readout``. That is enough for every measurement;
-    :class:`~gradscope.contract.chain.ChainRecurrence` and :class:`~gradscope.contract.diagonal.DiagonalRecurrence` are
-    faster where they fit. A ``symmetry`` set in the constructor says how units can be permuted, which shows what
-    rounding alone does to a measurement; :class:`~gradscope.contract.symmetry.Symmetry` has the notation.
+    ``step`` and, where the output is not simply the first block, ``readout``. That is enough for every measurement:
+    what a step consists of, its derivatives and the shape of its Jacobian are found by following it. A ``symmetry`` set
+    in the constructor says how units can be permuted, which shows what rounding alone does to a measurement;
+    :class:`~gradscope.contract.symmetry.Symmetry` has the notation.
 
     Attributes:
         state_spec: The blocks of the state, in order; the first one is the primary component.
         prepare_reach: How many earlier inputs ``prepare`` mixes into one step (0: it is local in time).
         period: The recurrence repeats its form after this many steps.
+        recurrent_parameter_names: The parameters that make up the recurrence, where they are others than those that
+            multiply the state.
     """
 
     state_spec: tuple[Block, ...]

@@ -33,7 +33,7 @@ class MatrixStateJacobians(CoreJacobians):
     def eigenvalues(self, step: int, leading: int | None = None) -> Spectrum:
         """A_t's; real where it is symmetric."""
         (matrix,) = self._transitions(step - 1, step)
-        if torch.equal(matrix, matrix.mT):
+        if _is_symmetric(matrix):
             values = torch.linalg.eigvalsh(matrix)
             return self._counted(torch.complex(values, torch.zeros_like(values)))
         return self._counted(torch.linalg.eigvals(matrix))
@@ -41,7 +41,7 @@ class MatrixStateJacobians(CoreJacobians):
     def singular_values(self, step: int, leading: int | None = None) -> Spectrum:
         """A_t's."""
         (matrix,) = self._transitions(step - 1, step)
-        if torch.equal(matrix, matrix.mT):
+        if _is_symmetric(matrix):
             return self._counted(torch.linalg.eigvalsh(matrix).abs())
         return self._counted(torch.linalg.svdvals(matrix))
 
@@ -52,3 +52,9 @@ class MatrixStateJacobians(CoreJacobians):
         """The Kronecker product."""
         eye = torch.eye(self.copies, dtype=torch.float64)
         return torch.stack([torch.kron(transition, eye) for transition in self.core(step)])
+
+
+def _is_symmetric(matrix: Tensor) -> bool:
+    """Up to the order in which sums were rounded."""
+    close = 8 * torch.finfo(matrix.dtype).eps * float(matrix.abs().max())
+    return torch.allclose(matrix, matrix.mT, rtol=0, atol=close)

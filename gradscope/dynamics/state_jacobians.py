@@ -27,6 +27,8 @@ from gradscope.numerics.products import ProductNorms
 from gradscope.numerics.spectrum import Spectrum
 from gradscope.numerics.stretching import Stretching
 
+LARGEST_TRIED = 1 << 22  # numbers of state up to which a step is run to see its Jacobian's shape
+
 
 class StateJacobians(Protocol):
     """J_t of one recurrence at every step of its trajectory.
@@ -83,7 +85,7 @@ class StateJacobians(Protocol):
 
 
 def state_jacobians(trajectory: Trajectory, *, accelerated: bool = True) -> tuple[StateJacobians, ...]:
-    """The Jacobians of one recurrence in the shape that its program gives them, part by part of a state that has several.
+    """The Jacobians of one recurrence in the shape that its program gives them; of a state of several parts, of each.
 
     Args:
         trajectory: Where.
@@ -111,13 +113,11 @@ def declares_algebra(model: Recurrence) -> bool:
 
 def largest_matrix(model: Recurrence) -> int:
     """Rows of the largest matrix that the Jacobians of a recurrence need; 0 of a diagonal one."""
+    first = model.state_spec[0]
+    if model.state_size > LARGEST_TRIED:
+        return first.shape[0] if len(model.state_spec) == 1 and len(first.shape) == 2 else model.state_size
     like = next(model.parameters(), torch.zeros(()))
     with torch.no_grad():
-        trajectory = followed_trajectory(
-            model,
-            torch.zeros(
-                (1, 2, model.input_size), dtype=torch.zeros((), dtype=like.dtype).real.dtype, device=like.device
-            ),
-        )
-        parts = state_jacobians(trajectory)
+        x = torch.zeros((1, 2, model.input_size), dtype=like.real.dtype, device=like.device)
+        parts = state_jacobians(followed_trajectory(model, x))
     return max(0 if isinstance(part, DiagonalJacobians) else part.size // part.copies for part in parts)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from gradscope.architectures.diagonal.lru import LRU
 from gradscope.architectures.gated.gru import GRU
-from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.memory_dial import MemoryGroups, grouped
 from gradscope.contract.recurrence import Recurrence
@@ -20,7 +19,7 @@ from gradscope.contract.state import Block, Prepared, State
 from gradscope.numerics.diagonal_scan import diagonal_scan
 
 
-class ComplexRNN(DiagonalRecurrence):
+class ComplexRNN(Recurrence):
     """h_t = λ ⊙ h_{t−1} + B x_t,  y_t = Re(C h_t) + D ⊙ x_t: neither normalised nor reparametrised.
 
     λ is trained as real and imaginary part. λ, B, C and D start as the LRU's do with the same initializer.
@@ -40,6 +39,10 @@ class ComplexRNN(DiagonalRecurrence):
         """λ and B x_t."""
         b = torch.complex(x @ self.B_re.t(), x @ self.B_im.t())
         return {"a": torch.complex(self.lambda_re, self.lambda_im).expand_as(b), "b": b, "x": x}
+
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """h_t = λ ⊙ h_{t−1} + B x_t."""
+        return {"h": u["a"] * s["h"] + u["b"]}
 
     def readout(self, s: State, u: Prepared) -> Tensor:
         """Re(C h_t) + D ⊙ x_t."""
@@ -129,7 +132,7 @@ class ResidualNetwork(nn.Module):
 
 def recurrent_outputs(layer: Recurrence, x: Tensor) -> Tensor:
     """Differentiable outputs of a layer for inputs with time first; no Python step by step where it is diagonal."""
-    if isinstance(layer, DiagonalRecurrence):
+    if isinstance(layer, (ComplexRNN, LRU)):
         u = layer.prepare(x)
         return layer.readout({layer.state_spec[0].name: diagonal_scan(u["a"], u["b"])}, u)
     outputs: Tensor = layer(x.transpose(0, 1)).transpose(0, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,15 +13,15 @@ from gradscope.architectures.affine import add_affine, affine_axes
 from gradscope.architectures.gated.lstm import lstm_update
 from gradscope.architectures.memory_dials import GateBias, gate_along
 from gradscope.contract.block_matrix import BlockMatrix
-from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
+from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.spectrum import dense_eigenvalues, dense_singular_values
 
 
-class SCLSTMI(ChainRecurrence):
+class SCLSTMI(Recurrence):
     """The shortcut is the identity (α = 1, or the constant given).
 
     At t ∈ {1, 1 + L, 1 + 2L, …} alone: h_t = o_t ⊙ tanh c_t + α h_{t−L}, without the second term at t = 1. The anchors
@@ -66,17 +65,12 @@ class SCLSTMI(ChainRecurrence):
         """W x_t + b of all gates, and α."""
         return {"a": F.linear(x, self.weight_ih, self.bias), "alpha": self.alpha.expand(*x.shape[:-1], 1)}
 
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """One stage."""
-        return (Stage("h", "weight_hh", None, self._update),)
-
-    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """An LSTM's step, at an anchor with the shortcut, which b remembers."""
         is_anchor = self._is_anchor(t)
-        inner = lstm_update(a, s, u, node)
-        shortcut = torch.where(is_anchor, u["alpha"] * s["b"], torch.zeros_like(s["b"]))
-        h = node("h", inner["h"] + shortcut)
-        return {"h": h, "c": inner["c"], "b": torch.where(is_anchor, h, s["b"])}
+        h, c = lstm_update(u["a"] + F.linear(s["h"], self.weight_hh), s["c"])
+        h = h + torch.where(is_anchor, u["alpha"] * s["b"], torch.zeros_like(s["b"]))
+        return {"h": h, "c": c, "b": torch.where(is_anchor, h, s["b"])}
 
     def _is_anchor(self, t: Any) -> Any:
         return (t - 1) % self.period == 0

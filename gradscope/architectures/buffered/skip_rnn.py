@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import pairwise
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradscope.architectures.affine import add_affine, affine_axes
 from gradscope.contract.block_matrix import BlockMatrix
-from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
+from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import tanh
 from gradscope.numerics.spectrum import dense_eigenvalues, dense_singular_values
 
 
-class SkipRNN(ChainRecurrence):
+class SkipRNN(Recurrence):
     """A vanilla RNN with an additive connection k steps back.
 
     The Markov state is (h_t, h_{t−1}, …, h_{t−k+1}); J_t is a block companion matrix with |det J_t| = |α|^H, so with
@@ -29,6 +26,7 @@ class SkipRNN(ChainRecurrence):
     """
 
     weight_ih: nn.Parameter
+    weight_hh: nn.Parameter
     bias: nn.Parameter
 
     def __init__(
@@ -53,15 +51,11 @@ class SkipRNN(ChainRecurrence):
         """W x_t + b."""
         return {"a": F.linear(x, self.weight_ih, self.bias)}
 
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """One stage."""
-        return (Stage("h", "weight_hh", None, self._update),)
-
-    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
-        names = [block.name for block in self.state_spec]
-        shifted = {later: s[earlier] for earlier, later in pairwise(names)}
-        return {"h": tanh(a[0] + u["a"]) + self.alpha * s[names[-1]], **shifted}
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """The equation above; every buffer takes what the one before it held."""
+        h, *earlier = s.values()
+        new = tanh(u["a"] + F.linear(h, self.weight_hh)) + self.alpha * [h, *earlier][-1]
+        return dict(zip(s, [new, h, *earlier], strict=False))
 
     def null_directions(self, start: int, stop: int) -> int:
         """With α = 0 the oldest copy goes nowhere: one more copy a step, until only h_t is left."""

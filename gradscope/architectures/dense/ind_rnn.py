@@ -24,8 +24,6 @@ class IndRNN(Recurrence):
     length T, which a model does not know.
     """
 
-    recurrent_parameter_names = ("u",)
-
     def __init__(
         self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0, nonlinearity: str = "relu"
     ) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradscope.architectures.memory_dials import MatrixScale
-from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
+from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 
@@ -27,7 +26,7 @@ def _orthogonal(size: int, initializer: Initializer) -> Tensor:
 DRAWS = {"ginibre": _ginibre, "orthogonal": _orthogonal}
 
 
-class LinearRNN(ChainRecurrence):
+class LinearRNN(Recurrence):
     """Linear and time-invariant; J_t = A.
 
     ``init=ginibre`` draws A from N(0, radius²/H), whose spectrum fills the disk of that radius as H grows;
@@ -57,13 +56,9 @@ class LinearRNN(ChainRecurrence):
         """B x_t."""
         return {"a": F.linear(x, self.B)}
 
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """One stage."""
-        return (Stage("h", "A", None, self._update),)
-
-    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
-        return {"h": a[0] + u["a"]}
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """h_t = A h_{t−1} + B x_t."""
+        return {"h": F.linear(s["h"], self.A) + u["a"]}
 
     @property
     def memory_dial(self) -> MemoryDial:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradscope.architectures.affine import add_affine, affine_axes
-from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
+from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import tanh
 
 
-class ResidualRNN(ChainRecurrence):
+class ResidualRNN(Recurrence):
     """An identity path plus a vanilla RNN.
 
     J_t = I + α D(sech² a_t) U. Not contractive: at α = 1 and torch's initialisation exp(Λ_1) is above 1.
@@ -23,6 +21,7 @@ class ResidualRNN(ChainRecurrence):
     """
 
     weight_ih: nn.Parameter
+    weight_hh: nn.Parameter
     bias: nn.Parameter
 
     def __init__(
@@ -38,10 +37,6 @@ class ResidualRNN(ChainRecurrence):
         """W x_t + b."""
         return {"a": F.linear(x, self.weight_ih, self.bias)}
 
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """One stage."""
-        return (Stage("h", "weight_hh", None, self._update),)
-
-    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
-        return {"h": s["h"] + self.alpha * tanh(a[0] + u["a"])}
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """h_t = h_{t−1} + α tanh(a_t + U h_{t−1})."""
+        return {"h": s["h"] + self.alpha * tanh(u["a"] + F.linear(s["h"], self.weight_hh))}

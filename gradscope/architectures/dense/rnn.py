@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
 from gradscope.architectures.memory_dials import MatrixScale
 from gradscope.architectures.torch_cell import TorchCell
-from gradscope.contract.chain import Derivatives, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
 from gradscope.contract.state import Prepared, State
 from gradscope.numerics.activations import tanh
-
-
-def tanh_derivatives(a: Tensor, u: Tensor, s: Mapping[str, Tensor]) -> tuple[Derivatives, ...]:
-    """The one diagonal of h_t = tanh(a + u): sech²."""
-    z = a.add_(u)
-    half = torch.sigmoid(2 * z)
-    return (Derivatives("h", {0: torch.sigmoid(-2 * z).mul_(half).mul_(4)}, {}, {}),)
 
 
 class RNN(TorchCell):
@@ -47,13 +37,9 @@ class RNN(TorchCell):
         self.phi = {"tanh": tanh, "relu": torch.relu}[nonlinearity]
         self.kernel = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}[nonlinearity]
 
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """One stage."""
-        return (self.torch_stage(self._update, tanh_derivatives if self.nonlinearity == "tanh" else None),)
-
-    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
-        return {"h": self.phi(a[0] + u["a"])}
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """h_t = φ(a_t + U h_{t−1} + b_hh)."""
+        return {"h": self.phi(u["a"] + self.recurrent(s["h"]))}
 
     @property
     def memory_dial(self) -> MemoryDial:

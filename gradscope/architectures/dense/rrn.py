@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from gradscope.architectures.affine import add_affine, affine_axes
-from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
+from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import sigmoid, tanh
@@ -19,8 +16,8 @@ from gradscope.numerics.activations import sigmoid, tanh
 INNER = {"sigmoid": sigmoid, "tanh": tanh, "relu": torch.relu}
 
 
-class RRN(ChainRecurrence):
-    """A chain of K stages.
+class RRN(Recurrence):
+    """K affine maps with a nonlinearity each, inside one step.
 
     y^1 = φ(W_1 x_t + U_1 h_{t−1} + b_1), y^m = φ(W_m x_t + U_m y^{m−1} + b_m), h_t = tanh(h_{t−1} + y^K).
     J_t = D(1 − h_t²)(I + Π_{m=K..1} D(φ'_m) U_m). With φ = σ as in the paper the drift is positive, h saturates and the
@@ -57,18 +54,9 @@ class RRN(ChainRecurrence):
             for m in range(1, self.depth + 1)
         }
 
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """One stage a sub-layer."""
-        inner = tuple(
-            Stage("h" if m == 1 else f"y_{m - 1}", f"weight_hh_{m}", None, partial(self._inner, m))
-            for m in range(1, self.depth)
-        )
-        last = "h" if self.depth == 1 else f"y_{self.depth - 1}"
-        return (*inner, Stage(last, f"weight_hh_{self.depth}", None, self._update))
-
-    def _inner(self, m: int, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
-        return {f"y_{m}": self.phi(a[0] + u[f"a_{m}"])}
-
-    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
-        return {"h": tanh(s["h"] + self.phi(a[0] + u[f"a_{self.depth}"]))}
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """The equations above."""
+        y = s["h"]
+        for m in range(1, self.depth + 1):
+            y = self.phi(u[f"a_{m}"] + F.linear(y, getattr(self, f"weight_hh_{m}")))
+        return {"h": tanh(s["h"] + y)}

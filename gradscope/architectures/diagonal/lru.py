@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
+from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.errors import UsageError
@@ -43,7 +43,7 @@ class TimeConstants(MemoryDial):
         return torch.exp(-torch.exp(self.nu_log))
 
 
-class LRU(DiagonalRecurrence):
+class LRU(Recurrence):
     """Complex diagonal linear recurrence with ring initialisation.
 
     λ = exp(−e^ν + i e^θ), |λ| uniform on the area of the ring r_min ≤ |λ| ≤ r_max, arg λ uniform in [0, max_phase];
@@ -53,7 +53,6 @@ class LRU(DiagonalRecurrence):
     """
 
     memory_law = ("exp-exp", "sqrt")
-    recurrent_parameter_names = ("nu_log", "theta_log")
 
     def __init__(
         self,
@@ -102,6 +101,10 @@ class LRU(DiagonalRecurrence):
         gamma = torch.exp(self.gamma_log).unsqueeze(-1)
         b = torch.complex(x @ (gamma * self.B_re).t(), x @ (gamma * self.B_im).t())
         return {"a": torch.polar(modulus, phase).expand_as(b), "b": b, "x": x}
+
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """h_t = λ ⊙ h_{t−1} + exp(γ_log) ⊙ B x_t."""
+        return {"h": u["a"] * s["h"] + u["b"]}
 
     def readout(self, s: State, u: Prepared) -> Tensor:
         """Re(C h_t) + D ⊙ x_t."""

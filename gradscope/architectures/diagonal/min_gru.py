@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradscope.architectures.memory_dials import GateBias
-from gradscope.contract.diagonal import DiagonalRecurrence
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
-from gradscope.contract.state import Block, Prepared
+from gradscope.contract.recurrence import Recurrence
+from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import sigmoid
 
 
-class MinGRU(DiagonalRecurrence):
+class MinGRU(Recurrence):
     """Diagonal recurrence gated by the input.
 
     z_t = σ(W_z x_t + b_z), h̃_t = W_h x_t + b_h; U(±1/√input_size) as ``torch.nn.Linear``. J_t = D(1 − z_t), which is
@@ -24,7 +24,6 @@ class MinGRU(DiagonalRecurrence):
     """
 
     memory_law = ("sigmoid", "coupled")
-    recurrent_parameter_names = ("weight_z", "bias_z")
 
     def __init__(self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0) -> None:
         super().__init__()
@@ -43,6 +42,10 @@ class MinGRU(DiagonalRecurrence):
         """a_t = 1 − z_t and b_t = z_t ⊙ h̃_t."""
         gate = F.linear(x, self.weight_z, self.bias_z)
         return {"a": sigmoid(-gate), "b": sigmoid(gate) * F.linear(x, self.weight_h, self.bias_h)}
+
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """h_t = (1 − z_t) ⊙ h_{t−1} + z_t ⊙ h̃_t."""
+        return {"h": u["a"] * s["h"] + u["b"]}
 
     @property
     def memory_dial(self) -> MemoryDial:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradscope.architectures.affine import add_affine, affine_axes
 from gradscope.architectures.memory_dials import GateBias, gate_along
-from gradscope.contract.chain import ChainRecurrence, Gates, Node, Stage
 from gradscope.contract.initializer import Initializer
 from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
+from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import sigmoid, tanh
 
 
-class GRUCho(ChainRecurrence):
-    """A chain of two stages.
+class GRUCho(Recurrence):
+    """Two affine maps, of the gates and of the candidate.
 
     r, z = σ(W x_t + U h_{t−1} + b);  n = tanh(W_n x_t + U_n (r ⊙ h_{t−1}) + b_n);  h_t = (1 − z) ⊙ h_{t−1} + z ⊙ n.
     """
@@ -27,6 +25,7 @@ class GRUCho(ChainRecurrence):
     memory_law = ("sigmoid", "coupled")
     weight_ih_rz: nn.Parameter
     weight_hh_rz: nn.Parameter
+    weight_hh_n: nn.Parameter
     bias_rz: nn.Parameter
     weight_ih_n: nn.Parameter
     bias_n: nn.Parameter
@@ -44,20 +43,12 @@ class GRUCho(ChainRecurrence):
         """W x_t + b of the gates and of the candidate."""
         return {"rz": F.linear(x, self.weight_ih_rz, self.bias_rz), "n": F.linear(x, self.weight_ih_n, self.bias_n)}
 
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """Gates first, then the candidate from the reset state."""
-        return (
-            Stage("h", "weight_hh_rz", None, self._gate),
-            Stage("reset_h", "weight_hh_n", None, self._update),
-        )
-
-    def _gate(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
-        u_r, u_z = u["rz"].chunk(2, dim=-1)
-        return {"reset_h": sigmoid(a[0] + u_r) * s["h"], "z": sigmoid(a[1] + u_z)}
-
-    def _update(self, a: Gates, s: Mapping[str, Tensor], u: Prepared, t: Tensor, node: Node) -> State:
-        return {"h": s["h"] + s["z"] * (tanh(a[0] + u["n"]) - s["h"])}
+    def step(self, s: State, u: Prepared, t: Tensor) -> State:
+        """The equations above."""
+        h = s["h"]
+        a_r, a_z = (u["rz"] + F.linear(h, self.weight_hh_rz)).chunk(2, dim=-1)
+        n = tanh(u["n"] + F.linear(sigmoid(a_r) * h, self.weight_hh_n))
+        return {"h": h + sigmoid(a_z) * (n - h)}
 
     @property
     def memory_dial(self) -> MemoryDial:

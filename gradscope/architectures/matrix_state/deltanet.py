@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from gradscope.architectures.memory_dials import GateBias
 from gradscope.contract.initializer import Initializer
-from gradscope.contract.matrix_state import DeltaRuleRecurrence
 from gradscope.contract.memory_dial import MemoryDial, MemoryGroups, grouped
+from gradscope.contract.recurrence import Recurrence
 from gradscope.contract.state import Block, Prepared, State
 from gradscope.contract.symmetry import Symmetry
 from gradscope.numerics.activations import sigmoid
-from gradscope.numerics.spectrum import Spectrum
 
 
-class DeltaNet(DeltaRuleRecurrence):
+class DeltaNet(Recurrence):
     """One head with key and value size ``hidden_size``, without the optional short convolution.
 
     S_t = S_{t−1} + β_t k_t (v_t − S_{t−1}ᵀ k_t)ᵀ = (I − β_t k_t k_tᵀ) S_{t−1} + β_t k_t v_tᵀ;  y_t = S_tᵀ q_t / √d_k.
     q, k = SiLU(W x_t) normalised to length 1, v = W_v x_t, β = σ(w_β·x_t + b_β); U(±1/√input_size) as torch.nn.Linear.
     J_t = (I − β_t k_t k_tᵀ) ⊗ I, with the eigenvalues 1 − β_t (d_v times) and 1 (all others).
     """
-
-    recurrent_parameter_names = ("weight_k", "weight_beta", "bias_beta")
 
     def __init__(self, input_size: int, hidden_size: int, initializer: Initializer, *, layer: int = 0) -> None:
         super().__init__()
@@ -61,23 +57,6 @@ class DeltaNet(DeltaRuleRecurrence):
     def readout(self, s: State, u: Prepared) -> Tensor:
         """Sᵀ q / √d_k."""
         return (u["q"].unsqueeze(-2) @ s["S"]).squeeze(-2) / math.sqrt(self.hidden_size)
-
-    def transition(self, u: Prepared) -> Tensor:
-        """A_t = I − β k kᵀ."""
-        k = u["k"]
-        eye = torch.eye(self.hidden_size, dtype=k.dtype, device=k.device)
-        return eye - u["beta"].unsqueeze(-1) * k.unsqueeze(-1) * k.unsqueeze(-2)
-
-    def transition_eigenvalues(self, u: Prepared) -> Spectrum:
-        """1 in every direction but k, and 1 − β ‖k‖² in that one."""
-        along = 1 - u["beta"] * (u["k"] ** 2).sum(-1, keepdim=True)
-        values = torch.cat([torch.ones_like(along), along], dim=-1)
-        return Spectrum(torch.complex(values, torch.zeros_like(values)), torch.tensor([self.hidden_size - 1, 1]))
-
-    def transition_singular_values(self, u: Prepared) -> Spectrum:
-        """Moduli of the eigenvalues: A_t is symmetric."""
-        eigenvalues = self.transition_eigenvalues(u)
-        return Spectrum(eigenvalues.values.abs(), eigenvalues.multiplicity)
 
     @property
     def memory_dial(self) -> MemoryDial:

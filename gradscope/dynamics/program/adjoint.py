@@ -92,7 +92,7 @@ class ProgramSteps(LocalSteps):
         return found
 
     def parameter_gradients(self, alignment: Tensor) -> dict[str, Tensor]:
-        """Of what is no affine map: the constants' gradients, and from there to the parameters that they are made of."""
+        """Of what is no affine map: constants, and through them the parameters that they are made of."""
         done = {id(share) for pair in self._affine for share in pair}
         found: dict[str, Tensor] = {}
         for share in self._shares:
@@ -102,7 +102,7 @@ class ProgramSteps(LocalSteps):
         return found
 
     def recurrent_norm(self) -> Tensor:
-        """‖ā_t‖ ‖y_t‖ of each product by a matrix, whose share has rank one; by autograd where a parameter has others."""
+        """‖ā_t‖ ‖y_t‖ of each product by a matrix; by autograd where a parameter has several shares."""
         adjoint = self._adjoint
         names = adjoint.recurrent
         squares = []
@@ -139,7 +139,7 @@ class ProgramAdjoint(RecurrenceAdjoint):
         self.sources: dict[Value, tuple[str, bool]] = {}
         self.leaves: dict[Value, dict[str, Tensor]] = {}
         if wants.parameters:
-            parameters = dict(self.model.named_parameters())
+            parameters: dict[str, Tensor] = dict(self.model.named_parameters())
             names = {id(parameter): name for name, parameter in parameters.items()}
             for value in program.traced.trained:
                 constant = program.traced.constants[value]

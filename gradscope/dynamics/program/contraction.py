@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from gradscope.dynamics.program.trace import TRACED_BATCH, NotFollowed, Value
+from gradscope.dynamics.program.trace import NotFollowed, Value
 
 if TYPE_CHECKING:
     from gradscope.dynamics.program.program import Program
@@ -132,7 +132,7 @@ def _of_einsum(program: Program, equation: str, first: Value, second: Value, val
     batch = result[:1]
     for index, one in enumerate((first, second)):
         if program.has_rows(one):
-            if found[index][:1] != batch or program.shape(one)[0] != TRACED_BATCH:
+            if found[index][:1] != batch or program.shape(one)[0] != program.traced.batch:
                 raise NotFollowed(f"einsum '{equation}' has the batch in other places than the first")
             found[index] = found[index][1:]
         elif program.is_of_time(one):

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.in_place import Operation
 from gradscope.dynamics.program.program import VIEWS, Product, Program, arguments
-from gradscope.dynamics.program.trace import TRACED_BATCH, Instruction, Value
+from gradscope.dynamics.program.trace import Instruction, Value
 from gradscope.dynamics.program.values import Values, base_name, prepared_rows
 
 _WRITING = """add sub mul div sigmoid tanh exp log sqrt rsqrt square abs neg sin cos pow maximum minimum reciprocal
@@ -133,10 +133,9 @@ class _Block:
         return self._values[value]
 
     def _by_step(self, value: Value) -> Tensor:
-        found = self._rows[value]
-        if self._program.is_of_time(value):  # the same for all samples
-            return found.unflatten(0, (self._steps, self._batch))[:, 0]
-        return found.unflatten(0, (self._steps, self._batch))
+        found: Tensor = self._rows[value]
+        by_step = found.reshape(self._steps, self._batch, *found.shape[1:])
+        return by_step[:, 0] if self._program.is_of_time(value) else by_step  # the step's number has no samples
 
     def add(self, number: int, instruction: Instruction) -> None:
         """One instruction that depends on the state."""
@@ -193,7 +192,7 @@ class _Block:
             return list(self.after[self._places[value]].unbind(0))
         buffers = self._loop.buffers
         if value not in buffers:
-            shape = tuple(_sized(size, self._batch) for size in self._program.shape(value))
+            shape = tuple(self._sized(size) for size in self._program.shape(value))
             device = next(iter(self.after.values())).device
             buffers[value] = torch.empty(shape, dtype=self._program.dtype(value), device=device)
         return Everywhere([buffers[value]])
@@ -209,7 +208,7 @@ class _Block:
             def told(given: Any) -> Any:
                 if isinstance(given, Value):
                     return one if given == dependent[0] else self._program.constants[given]
-                return _sized(given, self._batch)
+                return self._sized(given)
 
             given = tree_map(told, (instruction.args, instruction.kwargs))
             result = instruction.function(*given[0], **given[1])
@@ -249,9 +248,12 @@ class _Block:
             return column
         return Everywhere([torch.as_tensor(column[0], dtype=out[0].dtype, device=out[0].device)])
 
+    def _sized(self, given: Any) -> Any:
+        return self._batch if type(given) is int and given == self._program.traced.batch else given
+
     def _columns(self, instruction: Instruction) -> tuple[list[Operands], Any]:
         flat, shape = tree_flatten((instruction.args, instruction.kwargs))
-        columns = [self._known(a) if isinstance(a, Value) else Everywhere([_sized(a, self._batch)]) for a in flat]
+        columns = [self._known(a) if isinstance(a, Value) else Everywhere([self._sized(a)]) for a in flat]
         return columns, shape
 
     def _call_and_copy(self, instruction: Instruction, out: Operands) -> None:
@@ -275,10 +277,6 @@ class _Block:
                 target.copy_(result)
 
         self._operate(general, *columns, *outs)
-
-
-def _sized(given: Any, batch: int) -> Any:
-    return batch if type(given) is int and given == TRACED_BATCH else given
 
 
 def _calling(function: Callable[..., Any], count: int) -> Callable[..., Any]:

@@ -90,7 +90,7 @@ class Linearised:
 
     def by_step(self, rows: Tensor) -> Tensor:
         """``(rows, *)`` as ``(steps, batch, *)``."""
-        return rows.unflatten(0, (self.steps, self.batch))
+        return rows.reshape(self.steps, self.batch, *rows.shape[1:])
 
     def _by_step(self, rows: Tensor | None) -> Tensor | None:
         if rows is None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.program.contraction import Contraction
 from gradscope.dynamics.program.linearised import Linearised
-from gradscope.dynamics.program.pieces import Piece
+from gradscope.dynamics.program.pieces import Piece, flat
 from gradscope.dynamics.program.program import Product, Program, Reduction, Region, Shift, Step
 from gradscope.dynamics.program.reverse import summed_to
 from gradscope.dynamics.program.slopes import Slopes
@@ -95,11 +95,11 @@ class Outside:
         if result in known:
             return known[result][:steps]
         pieces = self._program.pieces(result)
-        if not any(piece.base in known for piece in pieces) or pieces[0].base == result:
+        if not all(piece.base in known for piece in pieces) or pieces[0].base == result:
             return None
-        parts = [known[piece.base][:steps].flatten(3)[..., piece.start : piece.start + piece.width] for piece in pieces]
+        parts = [flat(known[piece.base][:steps])[..., piece.start : piece.start + piece.width] for piece in pieces]
         joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
-        return joined.unflatten(-1, self._program.feature_shape(result))
+        return joined.reshape(*joined.shape[:3], *self._program.feature_shape(result))
 
     def _is_asked_for(self, value: Value) -> bool:
         """Whether a cotangent is to be found here: the loop has found those of what depends on the state."""
@@ -166,9 +166,9 @@ class Outside:
 
     def _spread(self, term: Tensor, pieces: tuple[Piece, ...]) -> None:
         """Adds a cotangent to the values that its features stand for, those in the loop left out."""
-        start, flat = 0, term.flatten(3)
+        start, laid_flat = 0, flat(term)
         for piece in pieces:
-            part = flat[..., start : start + piece.width]
+            part = laid_flat[..., start : start + piece.width]
             start += piece.width
             if not self._is_asked_for(piece.base):
                 continue
@@ -188,7 +188,7 @@ class Outside:
                 fresh = part.new_zeros((*part.shape[:3], *shape))
                 self.bars[piece.base] = fresh if known is None else fresh + known
                 self._own.add(piece.base)
-            self.bars[piece.base].flatten(3)[..., piece.start : piece.start + piece.width] += part
+            flat(self.bars[piece.base])[..., piece.start : piece.start + piece.width] += part
 
 
 def parameter_of(constant: Tensor, names: Mapping[int, str]) -> tuple[str, bool] | None:

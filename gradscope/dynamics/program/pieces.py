@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from gradscope.dynamics.program.trace import Value
 
 
@@ -41,3 +43,8 @@ def sliced(pieces: tuple[Piece, ...], start: int, width: int) -> tuple[Piece, ..
             found.append(Piece(piece.base, piece.start + low - position, high - low))
         position += piece.width
     return tuple(found)
+
+
+def flat(bar: Tensor) -> Tensor:
+    """A cotangent ``(steps, active, batch, *features)`` with its features in one dimension."""
+    return bar.unsqueeze(-1) if bar.dim() == 3 else bar.flatten(3)

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from gradscope.dynamics.program.contraction import Contraction, contraction
 from gradscope.dynamics.program.pieces import Piece, consecutive, sliced
-from gradscope.dynamics.program.trace import TRACED_BATCH, Instruction, NotFollowed, Traced, Value
+from gradscope.dynamics.program.trace import Instruction, NotFollowed, Traced, Value
 from gradscope.dynamics.program.values import base_name
 
 _POINTWISE = """add sub mul div true_divide rsub __rsub__ __radd__ __rmul__ __rtruediv__ __rdiv__ pow __pow__ __rpow__
@@ -191,7 +191,7 @@ class Program:
     def feature_shape(self, value: Value) -> tuple[int, ...]:
         """Without the batch."""
         shape = self.shape(value)
-        if not shape or shape[0] != TRACED_BATCH:
+        if not shape or shape[0] != self.traced.batch:
             raise NotFollowed(f"a value of the state has the shape {tuple(shape)}, which does not begin with the batch")
         return shape[1:]
 
@@ -320,7 +320,7 @@ class Program:
         positions = torch.arange(width).reshape(1, *shape).expand(SHOWN_ROWS, *shape)
 
         def shown(given: Any) -> Any:
-            if type(given) is int and given == TRACED_BATCH:
+            if type(given) is int and given == self.traced.batch:
                 return SHOWN_ROWS
             if isinstance(given, Value):
                 return positions if given == argument else self.constants.get(given)

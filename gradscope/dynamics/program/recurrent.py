@@ -49,7 +49,7 @@ def recurrent_parameters(trajectory: Trajectory) -> tuple[str, ...]:
             names = tuple(name for name, _ in model.named_parameters())
             weights = tuple(name for name in names if "weight_hh" in name)
             return weights or tuple(name for name in names if "hh" in name) or names
-    parameters = dict(model.named_parameters())
+    parameters: dict[str, Tensor] = dict(model.named_parameters())
     found = _multiplying(model, program, parameters)
     return tuple(name for name in parameters if name in found)
 

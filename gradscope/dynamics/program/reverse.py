@@ -25,7 +25,7 @@ from gradscope.dynamics.in_place import (
 )
 from gradscope.dynamics.program.contraction import Contraction
 from gradscope.dynamics.program.linearised import Linearised, LinearStep
-from gradscope.dynamics.program.pieces import Piece
+from gradscope.dynamics.program.pieces import Piece, flat
 from gradscope.dynamics.program.program import Product, Program, Reduction, Region
 from gradscope.dynamics.program.slopes import Slope
 from gradscope.dynamics.program.trace import NotFollowed, Value
@@ -107,7 +107,7 @@ class ReverseLoop:
         for name, pieces in program.outputs.items():
             start = 0
             for piece in pieces:
-                after = self.delta[name][1:].flatten(3)[..., start : start + piece.width]
+                after = flat(self.delta[name][1:])[..., start : start + piece.width]
                 start += piece.width
                 whole = piece.start == 0 and piece.width == program.width(piece.base) and len(pieces) == 1
                 if not program.depends_on_state(piece.base):
@@ -172,13 +172,13 @@ class ReverseLoop:
                 part = (
                     spread
                     if piece.width == program.width(step.argument)
-                    else spread.flatten(3)[..., start : start + piece.width]
+                    else flat(spread)[..., start : start + piece.width]
                 )
                 start += piece.width
                 yield from self._add(part, piece, step.factor)
 
     def _through_region(self, index: int, linear: LinearStep, bar: Tensor) -> Iterator[Operation]:
-        step, program = linear.step, self._program
+        program = self._program
         shape, places = tuple(bar.shape[3:]), []
         for leaf, slope in linear.slopes.items():
             if not program.depends_on_state(leaf):
@@ -188,7 +188,7 @@ class ReverseLoop:
             if same and slope.tensor is None:
                 start = 0
                 for piece in pieces:
-                    part = bar if len(pieces) == 1 else bar.flatten(3)[..., start : start + piece.width]
+                    part = bar if len(pieces) == 1 else flat(bar)[..., start : start + piece.width]
                     start += piece.width
                     yield from self._add(part, piece, slope.factor)
             elif same and len(pieces) == 1 and len(shape) == 1 and pieces[0].base in self._offsets:
@@ -206,12 +206,12 @@ class ReverseLoop:
         """A leaf whose features are those of several values."""
         assert slope.tensor is not None
         shape = self._program.feature_shape(leaf)
-        factor = self._buffer(index, [leaf], shape).squeeze(2).unsqueeze(1).flatten(3)
+        factor = flat(self._buffer(index, [leaf], shape).squeeze(2).unsqueeze(1))
         start = 0
         for piece in self._program.pieces(leaf):
             here = slice(start, start + piece.width)
             start += piece.width
-            yield from self._product(factor[..., here], bar.flatten(3)[..., here], piece, (piece.width,))
+            yield from self._product(factor[..., here], flat(bar)[..., here], piece, (piece.width,))
 
     def _through_broadcast(self, index: int, leaf: Value, slope: Slope, bar: Tensor) -> Iterator[Operation]:
         """A leaf that stands for several entries of the result has the sum of their cotangents."""
@@ -234,7 +234,7 @@ class ReverseLoop:
         yield summed, by_step(bar, *operands)
         start = 0
         for piece in pieces if len(pieces) > 1 else ():
-            yield from self._add(target.flatten(3)[..., start : start + piece.width], piece)
+            yield from self._add(flat(target)[..., start : start + piece.width], piece)
             start += piece.width
 
     def _through_neighbours(self, index: int, places: list[tuple[Piece, Value]], bar: Tensor) -> Iterator[Operation]:
@@ -248,8 +248,8 @@ class ReverseLoop:
             return
         for piece, _ in places:
             yield from self._settled(piece.base)
-        known = [self._note(piece) for piece, _ in places][0]
-        operation = accumulate_product if known else product
+        known = [self._note(piece) for piece, _ in places]
+        operation = accumulate_product if known[0] else product
         yield operation, by_step(factor, bar.unsqueeze(-2), target)
 
     def _product(self, factor: Tensor, bar: Tensor, piece: Piece, shape: tuple[int, ...]) -> Iterator[Operation]:
@@ -366,8 +366,8 @@ class ReverseLoop:
         bar = self.bars[piece.base]
         if piece.width == self._program.width(piece.base):
             return bar if bar.shape[3:] == shape else bar.reshape(*bar.shape[:3], *shape)
-        part = bar.flatten(3)[..., piece.start : piece.start + piece.width]
-        return part if len(shape) == 1 else part.unflatten(-1, shape)
+        part = flat(bar)[..., piece.start : piece.start + piece.width]
+        return part if len(shape) == 1 else part.reshape(*part.shape[:3], *shape)
 
     def _stands(self, piece: Piece) -> bool:
         """Whether something is written to a place already.

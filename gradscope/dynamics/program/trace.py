@@ -20,7 +20,9 @@ from torch.utils._pytree import tree_map
 from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.decomposed_cells import plain_cell
 
-TRACED_BATCH = 1009  # a prime that no width, head or option is likely to be
+# Primes that no width, head or option is likely to be; the smaller ones for states that are large.
+BATCHES = (1009, 503, 211, 101, 53, 23, 11)
+TRACED_NUMBERS = 1 << 22  # that a traced state may have
 
 # What a step may read of a symbol without anything being computed.
 _ATTRIBUTES = {"shape", "dtype", "device", "ndim", "layout", "requires_grad", "is_sparse", "is_meta", "is_cuda"}
@@ -106,6 +108,7 @@ class Traced:
     """What a step does.
 
     Attributes:
+        batch: Rows of the symbols, a number that nothing else has.
         inputs: ``("s", block)``, ``("u", name)`` or ``("t", "")`` to the value that stands for it.
         instructions: In the order of computation; those of the inputs are None.
         shapes: Of every value but the constants, with the traced batch.
@@ -116,6 +119,7 @@ class Traced:
         outputs: Block to the value that is its new state.
     """
 
+    batch: int
     inputs: dict[tuple[str, str], Value] = field(default_factory=dict)
     instructions: list[Instruction | None] = field(default_factory=list)
     shapes: dict[Value, tuple[int, ...]] = field(default_factory=dict)
@@ -182,8 +186,8 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
 
 
 class _Tracer:
-    def __init__(self) -> None:
-        self.traced = Traced()
+    def __init__(self, batch: int) -> None:
+        self.traced = Traced(batch)
         self._constants: dict[int, tuple[Value, Tensor]] = {}  # the tensor itself keeps its id from being used again
 
     def input(self, kind: str, name: str, held: Tensor) -> Symbol:
@@ -249,21 +253,29 @@ class _Tracer:
         if id(given) not in self._constants:
             value = Value(-1 - len(self._constants))
             self._constants[id(given)] = value, given
-            self.traced.constants[value] = _for_any_batch(given)
+            self.traced.constants[value] = _for_any_batch(given, self.traced.batch)
             if given.requires_grad:
                 self.traced.trained.add(value)
         return self._constants[id(given)][0]
 
 
-def _for_any_batch(constant: Tensor) -> Tensor:
+def _for_any_batch(constant: Tensor, batch: int) -> Tensor:
     """A constant that was made for the traced batch, zeros say, as one row that stands for all."""
     for dim, size in enumerate(constant.shape):
-        if size == TRACED_BATCH:
+        if size == batch:
             row = constant.narrow(dim, 0, 1)
             if dim or not bool((constant == row).all()):
                 raise NotFollowed("something is made for every sample of the batch that differs between them")
             constant = row
     return constant
+
+
+def _unlikely(model: Recurrence, values: list[Tensor]) -> int:
+    """A batch of a size that neither the values nor the parameters have."""
+    sizes = {size for value in (*values, *model.parameters()) for size in value.shape[-2:]}
+    numbers = max(value[:1].numel() for value in values)
+    free = [batch for batch in BATCHES if batch not in sizes]
+    return next((batch for batch in free if batch * numbers <= TRACED_NUMBERS), free[-1])
 
 
 @contextlib.contextmanager
@@ -291,12 +303,12 @@ def trace(model: Recurrence, u: Mapping[str, Tensor]) -> Traced:
     """
     initial = model.initial_state(1)
     like = next(iter(initial.values()))
-    tracer = _Tracer()
+    tracer = _Tracer(_unlikely(model, [*initial.values(), *u.values()]))
 
     def symbols(kind: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         made: dict[str, Tensor] = {}
         for name, value in values.items():
-            made[name] = tracer.input(kind, name, value.new_full((TRACED_BATCH, *value.shape[1:]), 0.125))
+            made[name] = tracer.input(kind, name, value.new_full((tracer.traced.batch, *value.shape[1:]), 0.125))
         return made
 
     s, prepared = symbols("s", initial), symbols("u", u)

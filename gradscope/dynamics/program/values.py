@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from gradscope.contract.state import Prepared, State
-from gradscope.dynamics.program.trace import TRACED_BATCH, Instruction, Value
+from gradscope.dynamics.program.trace import Instruction, Value
 
 if TYPE_CHECKING:
     from gradscope.dynamics.program.program import Program, Region
@@ -78,7 +78,7 @@ class Values(dict[Value, Tensor]):
         def told(given: Any) -> Any:
             if isinstance(given, Value):
                 return self.beside(given, features)
-            return self.rows if type(given) is int and given == TRACED_BATCH else given
+            return self.rows if type(given) is int and given == self.program.traced.batch else given
 
         function = self._functions.get(base_name(instruction), instruction.function)
         result = function(*tree_map(told, instruction.args), **tree_map(told, instruction.kwargs))
