@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from gradscope.dynamics.program.program import Program
 
 KEPT_BYTES = 192 * 2**20  # up to here all states are kept
+PREPARED_BYTES = 64 * 2**20  # up to here what prepare made of all steps is kept; long runs make it anew, and stay small
 CHECKPOINT_STEPS = 64  # beyond it, one state in so many
 BLOCK_STEPS = 128  # steps of one call of the forward pass: what it needs on the way stays in the cache
 
@@ -51,15 +53,20 @@ class Trajectory:
         for name, value in initial.items():
             self._states[name][0] = value
         self._reads_state = type(model).readout is Recurrence.readout and self._stride == 1
-        block = BLOCK_STEPS if self._stride == 1 else CHECKPOINT_STEPS
+        self._prepared: list[Prepared] = []  # block by block, where it is kept
+        self._block = block = BLOCK_STEPS if self._stride == 1 else CHECKPOINT_STEPS
         outputs = [self._run_block(start, min(start + block, self.length)) for start in range(0, self.length, block)]
         self.outputs = self._states[model.state_spec[0].name][1:] if self._reads_state else torch.cat(outputs)
 
     def _fits(self, step: dict[str, Tensor]) -> bool:
-        return sum(v.numel() * v.element_size() for v in step.values()) * (self.length + 1) <= KEPT_BYTES
+        return _bytes(step) * (self.length + 1) <= KEPT_BYTES
 
     def _run_block(self, start: int, stop: int) -> Tensor:
-        u = self.prepared(start, stop)
+        u = self._prepare(start, stop)
+        if start == 0:
+            self._keeps_prepared = _bytes(u) * math.ceil(self.length / self._block) <= PREPARED_BYTES
+        if self._keeps_prepared:
+            self._prepared.append(u)
         states = self._run({name: kept[start // self._stride] for name, kept in self._states.items()}, u, start, stop)
         for name, kept in self._states.items():
             if self._stride == 1:
@@ -71,9 +78,19 @@ class Trajectory:
     def _run(self, before: State, u: Prepared, start: int, stop: int) -> State:
         return self._run_steps(self.x[start:stop], u, before, start)
 
-    @torch.no_grad()
     def prepared(self, start: int, stop: int) -> Prepared:
-        """What steps ``start + 1 … stop`` consume, ``(steps, batch, *)``; made anew, which is cheaper than memory."""
+        """What steps ``start + 1 … stop`` consume, ``(steps, batch, *)``; made anew where it was not kept."""
+        first, last = start // self._block, (stop - 1) // self._block
+        if last >= len(self._prepared):
+            return self._prepare(start, stop)
+        some = slice(start - first * self._block, stop - first * self._block)
+        if first == last:
+            return {name: value[some] for name, value in self._prepared[first].items()}
+        blocks = self._prepared[first : last + 1]
+        return {name: torch.cat([block[name] for block in blocks])[some] for name in blocks[0]}
+
+    @torch.no_grad()
+    def _prepare(self, start: int, stop: int) -> Prepared:
         reach = min(self.model.prepare_reach, start)
         return prepare_time_major(self.model, self.x[start - reach : stop], skip=reach)
 
@@ -112,3 +129,7 @@ class Trajectory:
             if not bool(finite.all()):
                 return start + 1 + int((~finite).nonzero()[0])
         return None
+
+
+def _bytes(values: dict[str, Tensor]) -> int:
+    return sum(value.numel() * value.element_size() for value in values.values())
