@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gradscope.numerics.repeated_inverse import RepeatedInverse
 from gradscope.numerics.scaled import times_power_of_two
-from gradscope.numerics.sparse_columns import SMALLEST, sparse_columns
+from gradscope.numerics.sparse_columns import SMALLEST, SparseColumns, sparse_columns
 from gradscope.numerics.two_norm import SMALLEST_ITERATED, two_norm
 
 GRAM_BYTES = 32 * 2**20  # small products whose norms are taken together
@@ -52,7 +53,7 @@ def product_norms(
         null: ``null(start, stop)``, directions that the product over those steps loses by construction.
         length: T.
         lags: Which k.
-        smallest_structured: From which size on nearly empty columns are looked for.
+        smallest_structured: From which size on the matrices' structure is looked for.
     """
     wanted, longest = set(lags), max(lags)
     batch, size, _ = matrix(length).shape
@@ -60,7 +61,7 @@ def product_norms(
     transposed, inverse = _Product.of(eye), _Product.of(eye)  # the transposed product, so that columns of J are rows
     resolved = torch.ones(batch, dtype=torch.bool)
     singular = torch.zeros(batch, dtype=torch.bool)
-    norms = _Norms(size)
+    repeated, norms = RepeatedInverse(smallest_structured), _Norms(size)
     for lag in range(1, longest + 1):
         step = length - lag + 1
         jacobian = matrix(step)
@@ -70,8 +71,7 @@ def product_norms(
         transposed = _Product.scaled(mantissa, transposed.exponent)
         if bool((resolved & ~singular).any()):
             before = inverse.log10_norm
-            solution = structure.solve(inverse.mantissa) if structure else None
-            solved, info = torch.linalg.solve_ex(jacobian, inverse.mantissa) if solution is None else solution
+            solved, info = _solve(jacobian, structure, repeated, inverse.mantissa)
             inverse = _Product.scaled(solved, inverse.exponent)
             gained = inverse.log10_norm - before + torch.log10(torch.linalg.matrix_norm(jacobian))
             resolved &= gained < LOST
@@ -82,6 +82,20 @@ def product_norms(
             norms.add(transposed, inverse, singular, resolved)
     largest, smallest, frobenius = norms.result()
     return ProductNorms(tuple(sorted(wanted)), largest, smallest, frobenius)
+
+
+def _solve(
+    matrix: Tensor, structure: SparseColumns | None, repeated: RepeatedInverse, right: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The solution of ``matrix @ x = right`` the cheapest way, and a number that is not 0 for a singular matrix."""
+    solution = structure.solve(right) if structure else None
+    if solution is not None:
+        return solution
+    solved = repeated.solve(matrix, right)
+    if solved is not None:
+        return solved, torch.zeros(len(matrix), dtype=torch.int32)
+    solved, info = torch.linalg.solve_ex(matrix, right)
+    return solved, info
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ def two_norm(matrix: Tensor) -> Tensor:
     if flat.shape[-1] < SMALLEST_ITERATED:
         found = by_gram_matrix(torch.where(finite[:, None, None], flat, 0.0))
     else:
-        found = torch.stack([_by_lanczos(one) if known else one.new_zeros(()) for one, known in zip(flat, finite)])
+        norms = (_by_lanczos(one) if known else one.new_zeros(()) for one, known in zip(flat, finite, strict=True))
+        found = torch.stack(list(norms))
     return torch.where(finite, found, torch.nan).reshape(matrix.shape[:-2])
 
 
@@ -47,11 +48,13 @@ def _by_lanczos(matrix: Tensor) -> Tensor:
         right[step + 1] = v / beta
         bidiagonal[step, step], bidiagonal[step, step + 1] = alpha, beta
         if (step + 1) % EVERY == 0:
-            u_ritz, values, _ = torch.linalg.svd(bidiagonal[: step + 1, : step + 1])
-            if not bool(torch.isfinite(values).all()):  # an invariant subspace was met: 0 / 0
+            known = bidiagonal[: step + 1, : step + 1]
+            if not bool(torch.isfinite(known).all()):  # an invariant subspace was met: 0 / 0
                 break
+            u_ritz, values, _ = torch.linalg.svd(known)
             if bool(beta * u_ritz[step, 0].abs() <= RESIDUAL * values[0]):
-                return values[0]
+                largest: Tensor = values[0]
+                return largest
     return by_gram_matrix(matrix)
 
 
