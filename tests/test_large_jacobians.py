@@ -10,7 +10,7 @@ from gradscope.numerics import two_norm as norms
 from gradscope.numerics.products import product_norms
 from gradscope.numerics.random_streams import random_stream
 from gradscope.numerics.repeated_inverse import RepeatedInverse
-from gradscope.numerics.sparse_columns import sparse_columns
+from gradscope.numerics.sparse_columns import SMALLEST, sparse_columns
 from tests.models import SINGLE, inputs, small
 from tests.tolerances import DECADES, RELATIVE
 
@@ -69,6 +69,15 @@ def test_products_by_structure_are_those_without(name, options):
     for quantity in ("largest_singular_value", "smallest_singular_value", "frobenius_norm"):
         mine, twin = (getattr(found, f"log10_{quantity}") for found in (fast, slow))
         assert torch.allclose(mine, twin, rtol=0, atol=DECADES[torch.float64], equal_nan=True), quantity
+
+
+def test_a_large_jacobian_is_applied_by_its_structure():
+    (part,) = gradscope.linearize(small("lstm", hidden_size=SMALLEST // 2), inputs(length=3)).coupled
+    assert sparse_columns(part.core(1)) is not None
+    expected = eye = torch.eye(SMALLEST, dtype=torch.float64).expand(2, -1, -1)
+    for step in (1, 2, 3):
+        expected = part.core(step) @ expected
+    assert torch.allclose(part.push(0, 3, eye), expected, **EXACT)
 
 
 def test_one_inverse_serves_a_matrix_whose_rows_are_multiplied():
