@@ -15,6 +15,7 @@ from gradscope.numerics.fits import fit_exponent
 from gradscope.running.definitions import InputDefinition
 from gradscope.running.input_choice import InputChoice
 from tests.models import ALL, inputs, small
+from tests.tolerances import RELATIVE
 
 SIZE, LENGTH, BATCH = 2, 5, 2
 DIALS = [(name, options) for name, options in ALL if small(name, hidden_size=SIZE).has_memory_dial]
@@ -72,12 +73,30 @@ def by_differences(model, x):
 
 def by_adjoint(model, x):
     """The same as the measurement has it: one adjoint pass for the unit vector of every entry."""
-    units = last_values(model, linearize_model(model, x)).shape[1]
-    linearization = linearize_model(model, x.repeat_interleave(units, dim=0))
-    eye, no_loss = torch.eye(units, dtype=x.dtype).repeat(len(x), 1), torch.zeros_like(linearization.outputs[-1])
+    linearization = linearize_model(model, x)
+    units = last_values(model, linearization).shape[1]
+    eye = torch.eye(units, dtype=x.dtype).unsqueeze(1).expand(units, len(x), units)
+    no_loss = torch.zeros(units, len(x), model.output_size, dtype=x.dtype)
     found = weight_gradients(model, linearization, eye, no_loss)
-    gradients = {name: value.at(torch.zeros_like(value.exponent))[0] for name, value in found.items()}
-    return {name: value.reshape(len(x), units, *value.shape[1:]) for name, value in gradients.items()}
+    return {name: value.at(torch.zeros_like(value.exponent)).transpose(0, 1) for name, value in found.items()}
+
+
+@pytest.mark.parametrize(("name", "options"), DIALS, ids=str)
+def test_a_dial_reads_along_the_trajectory_at_hand(name, options):
+    model, x = dialled(name, options), inputs(LENGTH, batch=BATCH)
+    found = gradscope.memory_sensitivity(model, x)
+    assert torch.allclose(found.moduli, model.memory_moduli(x), rtol=RELATIVE[torch.float64], atol=0)
+    assert not hasattr(model, "_known")
+
+
+def test_a_run_at_hand_is_that_of_its_own_inputs_alone():
+    model, x = small("gru"), inputs(LENGTH)
+    u, before = model.states_before(x)
+    made_up = {"h": torch.ones(LENGTH + 1, len(x), model.hidden_size, dtype=x.dtype)}
+    with model.knowing(x, lambda: (u, made_up)):
+        assert torch.equal(model.states_before(x)[1]["h"], made_up["h"][:-1])
+        assert torch.equal(model.states_before(x.clone())[1]["h"], before["h"])
+    assert torch.equal(model.states_before(x)[1]["h"], before["h"])
 
 
 @pytest.mark.parametrize("modulus", [0.5, 0.95])

@@ -11,6 +11,8 @@ is not a component of its own. Any number of leading dimensions stands for ``bat
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -98,10 +100,28 @@ class Recurrence(Model):
 
     def states_before(self, x: Tensor) -> tuple[Prepared, State]:
         """What the steps consume and the states that they start from, time first, ``(length, batch, *)``."""
+        known = self.__dict__.get("_known")
+        if known is not None and known[0] is x:
+            u, states = known[1]()
+            return u, {name: value[:-1] for name, value in states.items()}
         x = x.transpose(0, 1).contiguous()
         u, initial = prepare_time_major(self, x), self.initial_state(x.shape[1])
         after = self.run(x, u, initial, 0)
         return u, {name: torch.cat([first.unsqueeze(0), after[name][:-1]]) for name, first in initial.items()}
+
+    @contextmanager
+    def knowing(self, x: Tensor, run: Callable[[], tuple[Prepared, State]]) -> Iterator[None]:
+        """While active, :meth:`states_before` of these inputs takes a run that is at hand.
+
+        Args:
+            x: The inputs, this very tensor.
+            run: What the steps consume, and the states s_0 … s_T, time first.
+        """
+        self.__dict__["_known"] = (x, run)
+        try:
+            yield
+        finally:
+            del self.__dict__["_known"]
 
     def null_directions(self, start: int, stop: int) -> int:
         """Directions of the state that J_stop ⋯ J_{start+1} maps to zero by construction: buffers, anchors."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gradscope.numerics.products import ProductNorms, product_norms
 from gradscope.numerics.random_streams import random_stream
+from gradscope.numerics.sparse_columns import SMALLEST, sparse_columns
 from gradscope.numerics.spectrum import dense_eigenvalues
 from gradscope.numerics.stretching import Stretching, stretching
 
@@ -83,7 +84,8 @@ class CoreJacobians:
             self._load(start + 1)
             until = min(stop, self._first + len(self._chunk))
             for matrix in self._chunk[start - self._first : until - self._first]:
-                vectors = torch.bmm(matrix, vectors)
+                structure = sparse_columns(matrix) if vectors.shape[-1] >= SMALLEST else None
+                vectors = structure.times(vectors) if structure else torch.bmm(matrix, vectors)
             start = until
         return vectors
 

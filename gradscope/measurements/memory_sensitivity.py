@@ -124,7 +124,7 @@ def memory_sensitivity(model: nn.Module, x: Tensor, *, probes: int = 4, seed: in
         UsageError: Inputs that do not fit.
 
     Cost:
-        One adjoint pass with weight gradients over ``batch · (probes + 1)`` sequences.
+        One forward pass, and one adjoint pass of ``probes + 1`` losses with weight gradients.
 
     Source:
         Zucchet & Orvieto (2024), arXiv:2405.21064; Hutchinson (1990) for the probes.
@@ -140,30 +140,40 @@ def memory_sensitivity(model: nn.Module, x: Tensor, *, probes: int = 4, seed: in
     probes = whole_number(probes, "The number of probes")
     if probes < 1:
         raise UsageError(f"It takes at least one probe, but {probes} was given.")
-    # the sequences of every probe, and once more those of the loss: one trajectory, one adjoint pass
-    linearization = linearize_model(model, torch.cat([x.repeat_interleave(probes, dim=0), x]))
-    last, probing = last_values(model, linearization), probes * len(x)
-    probe = torch.zeros_like(last)
-    drawn = random_stream("probes", seed).standard_normal((probing, last.shape[1]))
-    probe[:probing] = torch.from_numpy(drawn)
-    loss = torch.zeros_like(linearization.outputs[-1])
-    outputs = linearization.outputs[:, probing:]
-    loss[probing:] = output_cotangents("last", outputs, [x.shape[1]], seed)[x.shape[1]]
+    linearization = linearize_model(model, x)
+    last = last_values(model, linearization)
+    # every probe is a loss of its own, and the last one is the loss: one trajectory, one adjoint pass
+    probe = last.new_zeros((probes + 1, *last.shape))
+    drawn = random_stream("probes", seed).standard_normal((len(x), probes, last.shape[1]))
+    probe[:probes] = torch.from_numpy(drawn).transpose(0, 1)
+    outputs = linearization.outputs
+    loss = outputs.new_zeros((probes + 1, *outputs.shape[1:]))
+    loss[probes] = output_cotangents("last", outputs, [x.shape[1]], seed)[x.shape[1]]
     by_group = _gradient_power(model, linearization, probe, loss)
-    moduli = model.memory_moduli(x) if model.has_memory_dial else torch.zeros(0, dtype=torch.float64)
     return MemorySensitivity(
         length=x.shape[1],
         units=last.shape[1],
-        moduli=moduli,
-        state_power=_power_of(last[probing:]),
+        moduli=_moduli(model, x, linearization),
+        state_power=_power_of(last),
         dh_domega_power={
-            group: power[:probing].reshape(-1, probes).mean(-1) / last.shape[1]
+            group: power[:probes].mean(0) / last.shape[1]
             for group, power in by_group.items()
-            if power[:probing].any()  # what reads the state does not move it
+            if power[:probes].any()  # what reads the state does not move it
         },
-        loss_gradient_power={group: power[probing:] for group, power in by_group.items()},
-        state_power_halfway=_power_of(values_at(model, linearization, (x.shape[1] + 1) // 2)[probing:]),
+        loss_gradient_power={group: power[probes] for group, power in by_group.items()},
+        state_power_halfway=_power_of(values_at(model, linearization, (x.shape[1] + 1) // 2)),
     )
+
+
+def _moduli(model: Model, x: Tensor, linearization: Linearization) -> Tensor:
+    """What the dial reads along the trajectory, which is not run anew where it is that of one recurrence."""
+    if not model.has_memory_dial:
+        return torch.zeros(0, dtype=torch.float64)
+    if not isinstance(model, Recurrence):
+        return model.memory_moduli(x)
+    (trajectory,) = linearization.recurrences
+    with model.knowing(x, lambda: (trajectory.prepared(0, trajectory.length), trajectory.states(0, trajectory.length))):
+        return model.memory_moduli(x)
 
 
 def last_values(model: Model, linearization: Linearization) -> Tensor:
@@ -198,13 +208,16 @@ def _probed_blocks(model: Recurrence) -> tuple[Block, ...]:
 
 
 def weight_gradients(model: Model, linearization: Linearization, probe: Tensor, loss: Tensor) -> dict[str, Scaled]:
-    """∂(probe · last values + loss · y_T)/∂θ of each sample, one adjoint pass.
+    """∂(probe · last values + loss · y_T)/∂θ of each sample for several such losses, one adjoint pass.
 
     Args:
         model: The model.
         linearization: Along the samples' trajectories.
-        probe: ``(batch, units)``.
-        loss: ``(batch, output_size)``.
+        probe: ``(losses, batch, units)``.
+        loss: ``(losses, batch, output_size)``.
+
+    Returns:
+        By parameter, rows ``(losses, batch)``.
     """
     length = linearization.length
 
@@ -212,23 +225,19 @@ def weight_gradients(model: Model, linearization: Linearization, probe: Tensor, 
         if segment.stop != length:
             return Cotangents()
         if not isinstance(model, Recurrence):
-            return Cotangents(last=_one_length(probe + loss))
+            return Cotangents(last=Scaled.of(probe + loss, 2))
         blocks = as_state(probe, _probed_blocks(model))
         return Cotangents(
-            last=_one_length(loss), last_state={name: _one_length(value) for name, value in blocks.items()}
+            last=Scaled.of(loss, 2), last_state={name: Scaled.of(value, 2) for name, value in blocks.items()}
         )
 
-    segments = adjoint_segments(linearization, [length], cotangents, Wants(frozenset(), parameters=True))
+    segments = adjoint_segments(linearization, [length] * len(probe), cotangents, Wants(frozenset(), parameters=True))
     _, _, walk = deque(segments, maxlen=1).pop()  # the gradients are complete after the last segment
     return walk.weight_gradients()
 
 
-def _one_length(value: Tensor) -> Scaled:
-    return Scaled.of(value.unsqueeze(0), 2)
-
-
 def _gradient_power(model: Model, linearization: Linearization, probe: Tensor, loss: Tensor) -> dict[str, Tensor]:
-    """The squared norm of :func:`weight_gradients` by group of parameters, ``(batch,)`` float64."""
+    """The squared norm of :func:`weight_gradients` by group of parameters, ``(losses, batch)`` float64."""
     gradients = weight_gradients(model, linearization, probe, loss)
     found: dict[str, Tensor] = {}
     for name, groups in model.memory_groups.items():
@@ -239,6 +248,6 @@ def _gradient_power(model: Model, linearization: Linearization, probe: Tensor, l
             part = Scaled(
                 gradient.mantissa[:, :, rows] if gradient.mantissa.dim() > 2 else gradient.mantissa, gradient.exponent
             )
-            power = 10.0 ** (2 * part.log10_norm()[0].cpu())
+            power = 10.0 ** (2 * part.log10_norm().cpu())
             found[group] = found[group] + power if group in found else power
     return found
