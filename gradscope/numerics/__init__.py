@@ -1,3 +1,3 @@
 """Numbers that know no model: scaled arithmetic, random streams, spectra, products and growth by QR, statistics."""
 
-VERSION = 2  # of how numbers are computed, part of what a finished cell is recognised by: raised where any may move
+VERSION = 3  # of how numbers are computed, part of what a finished cell is recognised by: raised where any may move

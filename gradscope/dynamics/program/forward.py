@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.in_place import Operation
-from gradscope.dynamics.program.program import VIEWS, Product, Program, arguments
+from gradscope.dynamics.program.program import VIEWS, Product, Program
 from gradscope.dynamics.program.trace import Instruction, Value
 from gradscope.dynamics.program.values import Values, base_name, prepared_rows
 
@@ -70,7 +70,7 @@ class ForwardLoop:
 
 def _fused(program: Program, products: dict[Value, Product]) -> set[Value]:
     """Products that are read once, by an addition that takes them in: of matrices, and of two values."""
-    uses = Counter(value for _, instruction in program.instructions() for value in arguments(instruction))
+    uses = Counter(value for _, instruction in program.instructions() for value in instruction.reads)
     uses.update(program.traced.outputs.values())
     found: set[Value] = set()
     for number, instruction in program.instructions():
@@ -146,7 +146,7 @@ class _Block:
             self._call_many(number, instruction)
             return
         out = self._values[value] = self._place(value)
-        fused = next((v for v in arguments(instruction) if v in self._loop.fused), None)
+        fused = next((v for v in instruction.reads if v in self._loop.fused), None)
         if fused is not None:
             self._add_fused(instruction, fused, out)
         elif value in self._loop.products:
@@ -199,7 +199,7 @@ class _Block:
 
     def _viewed(self, number: int, instruction: Instruction) -> bool:
         """Whether the results are views of what the steps write to, which are then made once."""
-        dependent = [v for v in arguments(instruction) if self._program.depends_on_state(v)]
+        dependent = [v for v in instruction.reads if self._program.depends_on_state(v)]
         if len(dependent) != 1 or isinstance(instruction.args[0], tuple | list):
             return False
         source = self._known(dependent[0])

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_map
 
 from gradscope.dynamics.program.contraction import Contraction, contraction
 from gradscope.dynamics.program.pieces import Piece, consecutive, sliced
@@ -244,7 +244,7 @@ class Program:
         """Some values and all that depend on them."""
         found = set(numbers)
         for number, instruction in self.instructions():
-            if any(value.number in found for value in arguments(instruction)):
+            if any(value.number in found for value in instruction.reads):
                 found.add(number)
         return found
 
@@ -256,7 +256,7 @@ class Program:
             instruction = self.instruction(value)
             if value.number not in found:
                 found.add(value.number)
-                waiting += arguments(instruction) if instruction is not None else []
+                waiting += instruction.reads if instruction is not None else ()
         return found
 
     def _cut_values(self) -> set[int]:
@@ -265,7 +265,7 @@ class Program:
         for number, instruction in self.instructions():
             pointwise = base_name(instruction) in POINTWISE
             result = Value(number, None if instruction.results is None else 0)
-            for value in arguments(instruction):
+            for value in instruction.reads:
                 leaves_loop = number in self._of_state and not self.depends_on_state(value)
                 if not pointwise or leaves_loop or self.shape(value) != self.shape(result):
                     cuts.add(value.number)
@@ -275,7 +275,7 @@ class Program:
         name, value = base_name(instruction), Value(number)
         if instruction.results is None:
             self.feature_shape(value)
-        with_rows = [argument for argument in arguments(instruction) if self.has_rows(argument)]
+        with_rows = [argument for argument in instruction.reads if self.has_rows(argument)]
         if name in VIEWS:
             self._view(number, instruction, name, with_rows)
         elif name in LINEAR:
@@ -304,7 +304,7 @@ class Program:
         """Whether something is added to, or taken from, the one argument that depends on the state."""
         if instruction.kwargs or len(instruction.args) != 2:
             return False
-        of_state = [v for v in arguments(instruction) if self.depends_on_state(v)]
+        of_state = [v for v in instruction.reads if self.depends_on_state(v)]
         if len(of_state) != 1 or of_state[0] not in self._pieces:
             return False
         first = instruction.args[0] == of_state[0]
@@ -441,7 +441,7 @@ class Program:
             instruction = self.instruction(value)
             assert instruction is not None
             order.add(value.number)
-            for argument in arguments(instruction):
+            for argument in instruction.reads:
                 visit(argument)
 
         visit(result)
@@ -464,12 +464,6 @@ class Program:
         instruction = self.instruction(value)
         shifted = instruction is not None and base_name(instruction) in POINTWISE
         return shifted and value.number not in self._cuts
-
-
-def arguments(instruction: Instruction) -> list[Value]:
-    """The values that an instruction reads."""
-    leaves: list[Any] = tree_flatten((instruction.args, instruction.kwargs))[0]
-    return [value for value in leaves if isinstance(value, Value)]
 
 
 def _permutation(result: Tensor, shape: Sequence[int]) -> tuple[int, ...] | None:

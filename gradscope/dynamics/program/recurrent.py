@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.program.contraction import Contraction
-from gradscope.dynamics.program.program import Product, Program, Region, arguments
+from gradscope.dynamics.program.program import Product, Program, Region
 from gradscope.dynamics.program.trace import NotFollowed, Value, all_trainable, trace
 from gradscope.dynamics.program.values import base_name
 from gradscope.dynamics.trajectory import Trajectory
@@ -70,7 +70,7 @@ def _multiplying(model: Recurrence, program: Program, parameters: dict[str, Tens
             consumed.add(inputs[value])
         else:
             instruction = program.instruction(value)
-            waiting += arguments(instruction) if instruction is not None else []
+            waiting += instruction.reads if instruction is not None else ()
     return found | _behind_prepared(model, parameters, consumed)
 
 
@@ -88,7 +88,7 @@ def _multipliers(program: Program) -> Iterator[Value]:
                 instruction = program.instruction(Value(number))
                 assert instruction is not None
                 if base_name(instruction) in MULTIPLYING:
-                    yield from (v for v in arguments(instruction) if not program.depends_on_state(v))
+                    yield from (v for v in instruction.reads if not program.depends_on_state(v))
 
 
 def parameters_behind(model: Recurrence, value: Tensor, parameters: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.decomposed_cells import plain_cell
@@ -94,6 +94,8 @@ class Instruction:
         args: Its arguments, with :class:`Value` in the place of symbols.
         kwargs: Those by name.
         results: How many tensors it gives; None of one that is not in a tuple.
+        reads: The values among its arguments.
+        is_flat: Whether it has neither lists among its arguments nor arguments by name.
     """
 
     name: str
@@ -101,6 +103,8 @@ class Instruction:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     results: int | None
+    reads: tuple[Value, ...]
+    is_flat: bool
 
 
 @dataclass
@@ -241,7 +245,10 @@ class _Tracer:
         number = len(self.traced.instructions)
         told = (tree_map(self._value, args), tree_map(self._value, kwargs))
         results = len(parts) if many else None
-        self.traced.instructions.append(Instruction(shown, func, tuple(told[0]), dict(told[1]), results))
+        reads = tuple(leaf for leaf in tree_flatten(told)[0] if isinstance(leaf, Value))
+        is_flat = not told[1] and not any(isinstance(argument, list | tuple | dict) for argument in told[0])
+        made = Instruction(shown, func, tuple(told[0]), dict(told[1]), results, reads, is_flat)
+        self.traced.instructions.append(made)
         symbols = [self._symbol(part, Value(number, i if many else None)) for i, part in enumerate(parts)]
         return tuple(symbols) if many else symbols[0]
 

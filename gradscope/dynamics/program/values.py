@@ -81,7 +81,10 @@ class Values(dict[Value, Tensor]):
             return self.rows if type(given) is int and given == self.program.traced.batch else given
 
         function = self._functions.get(base_name(instruction), instruction.function)
-        result = function(*tree_map(told, instruction.args), **tree_map(told, instruction.kwargs))
+        if instruction.is_flat:
+            result = function(*map(told, instruction.args))
+        else:
+            result = function(*tree_map(told, instruction.args), **tree_map(told, instruction.kwargs))
         if instruction.results is None:
             self[value] = result
         else:
