@@ -174,6 +174,19 @@ def made_for_the_batch(self, x, h):
     return torch.tanh(self.xh(x) + self.hh(h)) * (1 - kept) + kept * h.view(len(h), -1)
 
 
+@cell(CELLS, "AddedInTurn", "xh", "hh", b=lambda i, h: nn.Parameter(torch.randn(h)))
+def added_in_turn(self, x, h):
+    a, b = (x.new_zeros(()) + self.xh(x) + self.hh(h) - self.b + 0.1).chunk(2, -1)
+    return torch.cat([torch.tanh(a), torch.sigmoid(b)], -1)
+
+
+@cell(CELLS, "AddedToWhatOthersRead", "xh", "hh")
+def added_to_what_others_read(self, x, h):
+    a = self.hh(h)
+    first, second = (a + self.xh(x)).chunk(2, -1)
+    return torch.cat([torch.tanh(first), torch.sin(second)], -1) + 0.3 * a
+
+
 @cell(REPLAYED, "Detached", "xh", "hh")
 def detached(self, x, h):
     return torch.tanh(self.hh(h) + self.xh(x)) + 0.1 * h.detach()

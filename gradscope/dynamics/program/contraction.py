@@ -154,6 +154,7 @@ def contracted(x: Tensor, x_letters: str, y: Tensor, y_letters: str, letters: st
         sizes: Letter to size.
 
     Example:
+        >>> import torch
         >>> x, y = torch.ones(5, 2, 3), torch.ones(5, 3, 4)
         >>> contracted(x, "ij", y, "jk", "ki", {"i": 2, "j": 3, "k": 4}).shape
         torch.Size([5, 4, 2])

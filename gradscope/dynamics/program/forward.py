@@ -6,7 +6,6 @@ goes straight to its place among the others. A product and what is added to it a
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -70,8 +69,6 @@ class ForwardLoop:
 
 def _fused(program: Program, products: dict[Value, Product]) -> set[Value]:
     """Products that are read once, by an addition that takes them in: of matrices, and of two values."""
-    uses = Counter(value for _, instruction in program.instructions() for value in instruction.reads)
-    uses.update(program.traced.outputs.values())
     found: set[Value] = set()
     for number, instruction in program.instructions():
         if base_name(instruction) not in ("add", "__radd__") or instruction.kwargs or len(instruction.args) != 2:
@@ -80,7 +77,7 @@ def _fused(program: Program, products: dict[Value, Product]) -> set[Value]:
             continue
         for value, other in (instruction.args, instruction.args[::-1]):
             inner = program.instruction(value)
-            if inner is None or uses[value] != 1 or other in found or not program.depends_on_state(value):
+            if inner is None or program.uses[value] != 1 or other in found or not program.depends_on_state(value):
                 continue
             same = program.shape(value) == program.shape(Value(number))
             alike = program.dtype(value) == program.dtype(other)

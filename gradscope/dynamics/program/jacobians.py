@@ -119,7 +119,7 @@ class ProgramJacobians:
                     rows = self._repeated(self.rows(leaf), program.feature_shape(leaf), shape)
                     factor = None
                     if slope.tensor is not None:
-                        factor = slope.whole().expand(*slope.tensor.shape[:2], *shape).flatten(2)
+                        factor = slope.whole().expand(*slope.shape[:2], *shape).flatten(2)
                     found.add(rows, factor, slope.factor)
         elif isinstance(step, Product):
             for start, pieces in program.parts(step.argument):

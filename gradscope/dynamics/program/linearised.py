@@ -9,8 +9,8 @@ from torch import Tensor
 
 from gradscope.dynamics.program.contraction import Contraction
 from gradscope.dynamics.program.program import Program, Region, Step
-from gradscope.dynamics.program.slopes import Slope, Slopes, region_slopes
-from gradscope.dynamics.program.values import Values, tanh_by_sigmoid
+from gradscope.dynamics.program.slopes import Slopes, region_slopes
+from gradscope.dynamics.program.values import Values
 from gradscope.dynamics.segments import SegmentStates
 
 
@@ -59,7 +59,7 @@ class Linearised:
         times = here.times.repeat_interleave(self.batch)
         known = [{name: v.flatten(0, 1) for name, v in values.items()} for values in (here.before, here.u, here.after)]
         before, u, after = ({n: in_double(v) for n, v in values.items()} for values in known) if double else known
-        self.values = Values.of_step(program, before, u, times, {"tanh": tanh_by_sigmoid})
+        self.values = Values.of_step(program, before, u, times, quick=True)
         if double:
             self.values.update({value: in_double(constant) for value, constant in program.constants.items()})
         for name, value in program.traced.outputs.items() if knows_after else ():
@@ -76,7 +76,7 @@ class Linearised:
         """Of a region, by leaves that depend on the state, or by all."""
         wanted = [leaf for leaf in region.leaves if self.with_others or self.program.depends_on_state(leaf)]
         found = region_slopes(self.program, region, self.values, wanted)
-        return {leaf: Slope(slope.factor, self._by_step(slope.tensor)) for leaf, slope in found.items()}
+        return {leaf: slope.mapped(self._by_step) for leaf, slope in found.items()}
 
     def factors(self, step: Contraction) -> dict[int, Tensor]:
         """Of a contraction: for each operand that has a cotangent the other one."""
@@ -92,9 +92,7 @@ class Linearised:
         """``(rows, *)`` as ``(steps, batch, *)``."""
         return rows.reshape(self.steps, self.batch, *rows.shape[1:])
 
-    def _by_step(self, rows: Tensor | None) -> Tensor | None:
-        if rows is None:
-            return None
+    def _by_step(self, rows: Tensor) -> Tensor:
         return rows.unsqueeze(0) if len(rows) == 1 != self.steps * self.batch else self.by_step(rows)
 
 

@@ -110,7 +110,8 @@ class Outside:
         if isinstance(step, Region):
             for leaf, slope in slopes.items():
                 if self._is_asked_for(leaf):
-                    factor = None if slope.tensor is None else slope.tensor.unsqueeze(1).conj()
+                    product = slope.product
+                    factor = None if product is None else product.unsqueeze(1).conj()
                     term = self._summed(bar, factor, program.feature_shape(leaf) if program.has_rows(leaf) else leaf)
                     self._add(leaf, term if slope.factor == 1.0 else term * slope.factor)
         elif isinstance(step, Shift) and self._given.with_others:

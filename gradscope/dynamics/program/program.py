@@ -8,6 +8,7 @@ functions are taken together: between two of the others they make up a region, w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -126,6 +127,7 @@ class Program:
         blocks: Block of the state to the value that stands for the old one.
         steps: In the order of computation.
         outputs: Block to the pieces that are the new one.
+        uses: How often a value is read, by instructions and as a new state.
     """
 
     def __init__(self, traced: Traced) -> None:
@@ -136,6 +138,8 @@ class Program:
         self._of_state = self._closure({value.number for value in self.blocks.values()})
         consumed = {value.number for (kind, _), value in traced.inputs.items() if kind == "u"}
         self._of_rows = self._closure(consumed | self._of_state)
+        self.uses = Counter(value for _, instruction in self.instructions() for value in instruction.reads)
+        self.uses.update(traced.outputs.values())
         self._cuts = self._cut_values()
         # Joined values of whose features some have no cotangent: where each part that has one begins, and its pieces.
         self._joined: dict[Value, list[tuple[int, tuple[Piece, ...]]]] = {}
@@ -286,30 +290,53 @@ class Program:
             self._reduction(value, instruction, name, with_rows)
         elif name not in POINTWISE:
             raise NotFollowed(f"{instruction.name} is not an operation that is followed")
-        elif name in SHIFTS and self._is_shift(value, instruction):
-            (base,) = (v for v in with_rows if self.depends_on_state(v))
-            self._pieces[value] = self.pieces(base)
-            added = next(argument for argument in instruction.args if argument != base)
-            with_cotangent = isinstance(added, Value) and (self.has_rows(added) or self.needs_gradient(added))
-            if with_cotangent and number in self._cuts:
-                self.steps.append(Shift(value, added, -1.0 if name.startswith("sub") else 1.0))
         elif number in self._cuts:
-            self._base(value)
-            self.steps.append(self._region(value))
+            shifted = self._shifted(value, instruction)
+            if shifted is not None:
+                base, added = shifted
+                self._pieces[value] = self.pieces(base)
+                self.steps += [Shift(value, each, sign) for each, sign in added if self._takes_cotangents(each)]
+            else:
+                self._base(value)
+                self.steps.append(self._region(value))
 
     def _base(self, value: Value) -> None:
         self._pieces[value] = (Piece(value, 0, self.width(value)),)
 
-    def _is_shift(self, value: Value, instruction: Instruction) -> bool:
-        """Whether something is added to, or taken from, the one argument that depends on the state."""
-        if instruction.kwargs or len(instruction.args) != 2:
-            return False
+    def _shifted(self, value: Value, instruction: Instruction) -> tuple[Value, list[tuple[Value, float]]] | None:
+        """What a value is but for additions of what does not depend on the state, and these with their signs.
+
+        None where the value has a cotangent of its own, since others read what it is made of.
+        """
+        if base_name(instruction) not in SHIFTS or instruction.kwargs or len(instruction.args) != 2:
+            return None
         of_state = [v for v in instruction.reads if self.depends_on_state(v)]
-        if len(of_state) != 1 or of_state[0] not in self._pieces:
+        if len(of_state) != 1:
+            return None
+        (base,) = of_state
+        same = self.shape(base) == self.shape(value) and self.dtype(base) == self.dtype(value)
+        is_taken = base_name(instruction).startswith("sub")
+        if not same or not self._is_read_once(base) or (is_taken and instruction.args[0] != base):
+            return None
+        other = instruction.args[1] if instruction.args[0] == base else instruction.args[0]
+        added = [(other, -1.0 if is_taken else 1.0)] if isinstance(other, Value) else []
+        if base in self._pieces:
+            return base, added
+        inner = self.instruction(base)
+        deeper = self._shifted(base, inner) if inner is not None and base_name(inner) in POINTWISE else None
+        return None if deeper is None else (deeper[0], [*deeper[1], *added])
+
+    def _is_read_once(self, value: Value) -> bool:
+        """Whether one instruction reads a value, and nothing else what it is a view of."""
+        if self.uses[value] != 1:
             return False
-        first = instruction.args[0] == of_state[0]
-        same = self.shape(of_state[0]) == self.shape(value) and self.dtype(of_state[0]) == self.dtype(value)
-        return same and (first or not base_name(instruction).startswith("sub"))
+        instruction = self.instruction(value)
+        if instruction is None or base_name(instruction) not in VIEWS:
+            return True
+        return all(self._is_read_once(whole) for whole in instruction.reads if self.has_rows(whole))
+
+    def _takes_cotangents(self, value: Value) -> bool:
+        return self.has_rows(value) or self.needs_gradient(value)
 
     def _view(self, number: int, instruction: Instruction, name: str, with_rows: list[Value]) -> None:
         if name in JOINS:
@@ -434,7 +461,7 @@ class Program:
             if value.number in order or self.is_of_time(value):
                 return
             is_leaf = value.number < 0 or inside != self.depends_on_state(value)
-            if value != result and (is_leaf or (self._has_cotangent(value) and not self._is_inner(value))):
+            if value != result and (is_leaf or self._has_cotangent(value)):
                 if value.number >= 0 or self.needs_gradient(value):
                     leaves[value] = None
                 return
@@ -458,12 +485,6 @@ class Program:
 
     def _has_cotangent(self, value: Value) -> bool:
         return value in self._pieces or value in self._joined or value in self._permuted
-
-    def _is_inner(self, value: Value) -> bool:
-        """Whether a shifted value is read by pointwise maps of its shape alone, so that its region goes through it."""
-        instruction = self.instruction(value)
-        shifted = instruction is not None and base_name(instruction) in POINTWISE
-        return shifted and value.number not in self._cuts
 
 
 def _permutation(result: Tensor, shape: Sequence[int]) -> tuple[int, ...] | None:

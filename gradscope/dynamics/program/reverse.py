@@ -92,59 +92,45 @@ class ReverseLoop:
                 if isinstance(leaf, int):
                     buffer[: given.steps] = linear.factors[leaf]
                 else:
-                    slope = linear.slopes[leaf]
-                    assert slope.tensor is not None
-                    target = buffer[: given.steps, :, position]
-                    torch.mul(slope.tensor, slope.factor, out=target) if slope.factor != 1 else target.copy_(
-                        slope.tensor
-                    )
-                    if slope.tensor.is_complex():
-                        torch.conj_physical(target, out=target)
+                    linear.slopes[leaf].write_to(buffer[: given.steps, :, position])
 
     def _compiled(self, loop: list[LinearStep]) -> Iterator[Operation]:
         program = self._program
-        sources: dict[Value, list[Tensor]] = {}  # the new blocks' adjoints that reach a value directly
         for name, pieces in program.outputs.items():
             start = 0
             for piece in pieces:
                 after = flat(self.delta[name][1:])[..., start : start + piece.width]
                 start += piece.width
-                whole = piece.start == 0 and piece.width == program.width(piece.base) and len(pieces) == 1
                 if not program.depends_on_state(piece.base):
                     continue
+                whole = piece.width == program.width(piece.base) and len(pieces) == 1
                 if whole and piece.base not in program.blocks.values():
-                    sources.setdefault(piece.base, []).append(self.delta[name][1:].view(self.bars[piece.base].shape))
                     self.totals.setdefault(name, self.bars[piece.base])
-                else:
-                    yield from self._add(after, piece)
+                    after = self.delta[name][1:].view(self.bars[piece.base].shape)
+                yield from self._add(after, piece)
         for index in range(len(loop) - 1, -1, -1):
             linear = loop[index]
             if linear.step.result in self.bars:
-                yield from self._begun(linear.step.result, sources)
+                yield from self._begun(linear.step.result)
                 yield from self._through(index, linear)
         yield from self._settled()
         for value in program.blocks.values():
             if not self._written.get(value):
                 yield _zero, by_step(self.bars[value])
 
-    def _begun(self, result: Value, sources: dict[Value, list[Tensor]]) -> Iterator[Operation]:
+    def _begun(self, result: Value) -> Iterator[Operation]:
         """The cotangent of a value, once everything that reads it has been gone through."""
-        direct = sources.get(result, [])
-        yield from self._settled(result)
-        if direct and not self._written.get(result):
-            # no other value reads it: the new block's adjoint is its cotangent
-            bar, direct = direct[0], direct[1:]
+        source = self._waiting.pop(Piece(result, 0, self._program.width(result)), None)
+        if source is not None:
+            # no other value reads it: the new block's adjoint, say, is its cotangent
+            bar = source if source.shape == self.bars[result].shape else source.reshape(self.bars[result].shape)
             for name, kept in self.totals.items():
                 if kept is self.bars[result]:
                     self.totals[name] = bar
-            if direct:
-                yield _sum_all, by_step(bar, *direct, self.bars[result])
-            else:
-                self.bars[result] = bar
+            self.bars[result] = bar
             return
-        for more in direct:
-            yield _accumulate, by_step(more, self.bars[result])
-        if not direct and not self._written.get(result):
+        yield from self._settled(result)
+        if not self._written.get(result):
             yield _zero, by_step(self.bars[result])
 
     def _through(self, index: int, linear: LinearStep) -> Iterator[Operation]:
@@ -263,8 +249,7 @@ class ReverseLoop:
 
     def _coefficient(self, index: int, leaf: Value, slope: Slope) -> Tensor:
         """Where a slope is loaded, ``(steps, 1, batch, *)``, in the shape that it has."""
-        assert slope.tensor is not None
-        return self._buffer(index, [leaf], tuple(slope.tensor.shape[2:])).squeeze(2).unsqueeze(1)
+        return self._buffer(index, [leaf], slope.shape[2:]).squeeze(2).unsqueeze(1)
 
     def _buffer(self, index: int, leaves: list[Value | int], shape: tuple[int, ...]) -> Tensor:
         dtype = self._program.dtype(leaves[0]) if isinstance(leaves[0], Value) else torch.get_default_dtype()
@@ -426,13 +411,6 @@ def _placed(x: Tensor, letters: str, wanted: str) -> Tensor:
         if letter not in letters:
             x = x.unsqueeze(lead + position)
     return x
-
-
-def _sum_all(*operands: Tensor) -> None:
-    first, second, *rest, out = operands
-    torch.add(first, second, out=out)
-    for more in rest:
-        out.add_(more)
 
 
 def _copy(source: Tensor, out: Tensor) -> None:

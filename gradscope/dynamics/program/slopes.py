@@ -21,37 +21,77 @@ from gradscope.numerics import activations
 
 @dataclass(frozen=True)
 class Slope:
-    """A diagonal derivative: a number times a tensor that is broadcast to the result's shape.
+    """A diagonal derivative: a number times tensors that are broadcast to the result's shape.
 
     Attributes:
         factor: The number.
         tensor: ``(rows, *)``, or with 1 in the place of what it does not depend on; ones where None.
+        second: Another one, which it is still to be multiplied by.
     """
 
     factor: float
     tensor: Tensor | None = None
+    second: Tensor | None = None
 
-    def times(self, slope: Tensor | float) -> Slope:
+    def times(self, slope: Slope | Tensor | float) -> Slope:
         """The chain rule."""
+        if isinstance(slope, Slope):
+            assert slope.tensor is not None
+            assert slope.second is None
+            return Slope(self.factor * slope.factor, self.tensor, self.second).times(slope.tensor)
         if not isinstance(slope, Tensor):
-            return Slope(self.factor * slope, self.tensor)
-        return Slope(self.factor, slope if self.tensor is None else self.tensor * slope)
+            return Slope(self.factor * slope, self.tensor, self.second)
+        product = self.product
+        return Slope(self.factor, slope) if product is None else Slope(self.factor, product, slope)
 
     def plus(self, other: Slope) -> Slope:
         """Two ways from the same leaf."""
-        if self.tensor is None or other.tensor is None:
-            if self.tensor is None and other.tensor is None:
+        first, second = self.product, other.product
+        if first is None or second is None:
+            if first is None and second is None:
                 return Slope(self.factor + other.factor)
-            known, constant = (other, self.factor) if self.tensor is None else (self, other.factor)
+            known, constant = (other, self.factor) if first is None else (self, other.factor)
             return Slope(1.0, known.whole() + constant)
         if self.factor == other.factor:
-            return Slope(self.factor, self.tensor + other.tensor)
-        return Slope(1.0, torch.add(self.whole(), other.tensor, alpha=other.factor))
+            return Slope(self.factor, first + second)
+        return Slope(1.0, torch.add(self.whole(), second, alpha=other.factor))
+
+    @property
+    def product(self) -> Tensor | None:
+        """Of the tensors."""
+        if self.tensor is None or self.second is None:
+            return self.tensor
+        return self.tensor * self.second
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the product; nothing for a number."""
+        return tuple(torch.broadcast_shapes(*(each.shape for each in (self.tensor, self.second) if each is not None)))
 
     def whole(self) -> Tensor:
-        """The tensor with its factor."""
+        """The product with its factor."""
+        product = self.product
+        assert product is not None
+        return product if self.factor == 1.0 else product * self.factor
+
+    def write_to(self, out: Tensor) -> None:
+        """The same, conjugated, in a place that there is."""
         assert self.tensor is not None
-        return self.tensor if self.factor == 1.0 else self.tensor * self.factor
+        if self.second is None or self.shape != out.shape:
+            product = self.product
+            assert product is not None
+            out.copy_(product)
+        else:
+            torch.mul(self.tensor, self.second, out=out)
+        if self.factor != 1.0:
+            out.mul_(self.factor)
+        if out.is_complex():
+            torch.conj_physical(out, out=out)
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Slope:
+        """With other tensors."""
+        tensor, second = (None if each is None else function(each) for each in (self.tensor, self.second))
+        return Slope(self.factor, tensor, second)
 
 
 Slopes = dict[Value, Slope]
@@ -69,6 +109,10 @@ class _Operands:
         return self._values[self._value]
 
     @property
+    def half(self) -> Tensor:
+        return self._values.half(self._value)
+
+    @property
     def dtype(self) -> torch.dtype:
         return self._values.program.dtype(self._value)
 
@@ -81,11 +125,12 @@ def _reciprocal_slope(o: _Operands) -> Tensor:
     return -o.y * o.y
 
 
-def _sech2(x: Tensor) -> Tensor:
-    return torch.cosh(x).reciprocal_().square_()
+def _sech2(o: _Operands) -> Slope:
+    """4 σ(2x) σ(−2x)."""
+    return Slope(4.0, (o[0] * -2).sigmoid_().mul_(o.half))
 
 
-Rule = float | Callable[[_Operands], Tensor | float] | None  # None of an argument that nothing can depend on
+Rule = float | Callable[[_Operands], Slope | Tensor | float] | None  # None of an argument that nothing can depend on
 _ONE: tuple[Rule, ...] = (1.0,)
 # The slope by each argument.
 RULES: dict[str, tuple[Rule, ...]] = {
@@ -97,7 +142,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "__rdiv__": (lambda o: -o.y / o[0], lambda o: 1 / o[0]),
     "neg": (-1.0,),
     "sigmoid": (lambda o: o[0].neg().sigmoid_().mul_(o.y),),
-    "tanh": (lambda o: _sech2(o[0]),),
+    "tanh": (_sech2,),
     "relu": (lambda o: (o[0] > 0).to(o.dtype),),
     "exp": (lambda o: o.y,),
     "log": (lambda o: 1 / o[0],),
@@ -135,7 +180,7 @@ def region_slopes(program: Program, region: Region, values: Values, wanted: Coll
     """∂ result / ∂ leaf for some leaves of a region; those that it does not depend on are left out."""
     found = (slopes if has_rules(program, region) else differentiated)(program, region, values, wanted)
     rank = 1 + len(program.feature_shape(region.result))
-    return {leaf: Slope(slope.factor, _with_rows(slope.tensor, rank)) for leaf, slope in found.items()}
+    return {leaf: slope.mapped(lambda tensor: _with_rows(tensor, rank)) for leaf, slope in found.items()}
 
 
 def slopes(program: Program, region: Region, values: Values, wanted: Collection[Value]) -> Slopes:
@@ -205,8 +250,6 @@ def differentiated(program: Program, region: Region, values: Values, wanted: Col
     return {leaf: Slope(1.0, grad) for leaf, grad in zip(leaves, grads, strict=True) if grad is not None}
 
 
-def _with_rows(tensor: Tensor | None, rank: int) -> Tensor | None:
+def _with_rows(tensor: Tensor, rank: int) -> Tensor:
     """A slope that comes from constants alone is the same in all rows."""
-    if tensor is None:
-        return None
     return tensor.reshape(*[1] * (rank - tensor.dim()), *tensor.shape)

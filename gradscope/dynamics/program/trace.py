@@ -32,6 +32,10 @@ _QUESTIONS = {
 }  # fmt: skip
 
 
+# What takes nothing but the shape and the dtype of a symbol.
+_MADE = {"new_zeros", "new_ones", "new_full", "new_tensor", "zeros_like", "ones_like", "full_like"}
+
+
 def _layer_norm(x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
     if len(shape) != 1:
         raise NotFollowed("layer_norm goes over more than the features")
@@ -208,7 +212,7 @@ class _Tracer:
         name = getattr(func, "__name__", "")
         if name == "__get__":
             return self._attribute(func, args)
-        if name in _QUESTIONS:
+        if name in _QUESTIONS or name in _MADE:
             return func(*tree_map(_held, args), **tree_map(_held, kwargs))
         plain = plain_cell(func) or COMPOSED.get(func)
         if plain is not None:
