@@ -17,7 +17,7 @@ from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.in_place import Operation
 from gradscope.dynamics.program.program import VIEWS, Product, Program
 from gradscope.dynamics.program.trace import Instruction, Value
-from gradscope.dynamics.program.values import Values, base_name, prepared_rows
+from gradscope.dynamics.program.values import Values, prepared_rows
 
 _WRITING = """add sub mul div sigmoid tanh exp log sqrt rsqrt square abs neg sin cos pow maximum minimum reciprocal
     expm1 log1p erf lerp addcmul addcdiv clamp where atan sinh cosh multiply subtract divide negative true_divide
@@ -71,7 +71,7 @@ def _fused(program: Program, products: dict[Value, Product]) -> set[Value]:
     """Products that are read once, by an addition that takes them in: of matrices, and of two values."""
     found: set[Value] = set()
     for number, instruction in program.instructions():
-        if base_name(instruction) not in ("add", "__radd__") or instruction.kwargs or len(instruction.args) != 2:
+        if instruction.base_name not in ("add", "__radd__") or instruction.kwargs or len(instruction.args) != 2:
             continue
         if not program.depends_on_state(Value(number)) or not all(isinstance(v, Value) for v in instruction.args):
             continue
@@ -89,7 +89,7 @@ def _fused(program: Program, products: dict[Value, Product]) -> set[Value]:
                 and program.shape(other) == program.shape(value)
             )
             factors = all(isinstance(v, Value) and program.dtype(v) == program.dtype(value) for v in inner.args)
-            by_factor = base_name(inner) == "mul" and not inner.kwargs and factors
+            by_factor = inner.base_name == "mul" and not inner.kwargs and factors
             if by_matrix or by_factor:
                 found.add(value)
                 break
@@ -136,7 +136,7 @@ class _Block:
 
     def add(self, number: int, instruction: Instruction) -> None:
         """One instruction that depends on the state."""
-        name, value = base_name(instruction), Value(number)
+        name, value = instruction.base_name, Value(number)
         if name in VIEWS and self._viewed(number, instruction):
             return
         if instruction.results is not None:
@@ -222,7 +222,7 @@ class _Block:
 
     def _call(self, instruction: Instruction, out: Operands) -> None:
         """Any other function, with its arguments in their places."""
-        name = base_name(instruction)
+        name = instruction.base_name
         into = None if instruction.kwargs else INTO.get(name)
         if into is not None and all(isinstance(a, Value | int | float) for a in instruction.args):
             columns = [self._known(a) if isinstance(a, Value) else Everywhere([a]) for a in instruction.args]

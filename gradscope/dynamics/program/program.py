@@ -20,7 +20,6 @@ from torch.utils._pytree import tree_map
 from gradscope.dynamics.program.contraction import Contraction, contraction
 from gradscope.dynamics.program.pieces import Piece, consecutive, sliced
 from gradscope.dynamics.program.trace import Instruction, NotFollowed, Traced, Value
-from gradscope.dynamics.program.values import base_name
 
 _POINTWISE = """add sub mul div true_divide rsub __rsub__ __radd__ __rmul__ __rtruediv__ __rdiv__ pow __pow__ __rpow__
     neg abs sigmoid tanh relu exp log sqrt rsqrt square sin cos softplus silu gelu elu leaky_relu hardtanh hardsigmoid
@@ -127,30 +126,36 @@ class Program:
         blocks: Block of the state to the value that stands for the old one.
         steps: In the order of computation.
         outputs: Block to the pieces that are the new one.
+        of_rows: Numbers of the values that have a row for each sample.
+        mirrors: A value σ(x) to one that is σ(−x), where there are both.
+        notes: What others found out about a region.
         uses: How often a value is read, by instructions and as a new state.
     """
 
     def __init__(self, traced: Traced) -> None:
         self.traced = traced
+        self._features: dict[Value, int] = {}
         self.constants = {value: constant.detach() for value, constant in traced.constants.items()}
         self.blocks = {name: value for (kind, name), value in traced.inputs.items() if kind == "s"}
         self._used = self._reached_from_outputs()
         self._of_state = self._closure({value.number for value in self.blocks.values()})
         consumed = {value.number for (kind, _), value in traced.inputs.items() if kind == "u"}
-        self._of_rows = self._closure(consumed | self._of_state)
+        self.of_rows = self._closure(consumed | self._of_state)
         self.uses = Counter(value for _, instruction in self.instructions() for value in instruction.reads)
         self.uses.update(traced.outputs.values())
         self._cuts = self._cut_values()
+        self.mirrors = self._mirrored_values()
+        self.notes: dict[Region, bool] = {}
         # Joined values of whose features some have no cotangent: where each part that has one begins, and its pieces.
         self._joined: dict[Value, list[tuple[int, tuple[Piece, ...]]]] = {}
         self._permuted: dict[Value, tuple[Value, tuple[int, ...]]] = {}  # a view that swaps dimensions: of what, how
         self._pieces: dict[Value, tuple[Piece, ...]] = {}
         for value in traced.inputs.values():
-            if value.number in self._of_rows:
+            if value.number in self.of_rows:
                 self._pieces[value] = (Piece(value, 0, self.width(value)),)
         self.steps: list[Step] = []
         for number, instruction in self.instructions():
-            if number in self._of_rows:
+            if number in self.of_rows:
                 self._sort(number, instruction)
         self.outputs = {name: self.pieces(value) for name, value in traced.outputs.items()}
 
@@ -170,11 +175,11 @@ class Program:
 
     def has_rows(self, value: Value) -> bool:
         """Whether a value has a row for each sample."""
-        return value.number in self._of_rows
+        return value.number in self.of_rows
 
     def is_of_time(self, value: Value) -> bool:
         """Whether a value follows from the number of the step alone."""
-        return value.number >= 0 and value.number not in self._of_rows
+        return value.number >= 0 and value.number not in self.of_rows
 
     def needs_gradient(self, value: Value) -> bool:
         """Whether a value is a constant that parameters are behind."""
@@ -201,9 +206,12 @@ class Program:
 
     def features(self, value: Value) -> int:
         """Dimensions of the features of what an instruction gives."""
-        instruction = self.instruction(value)
-        first = value if instruction is None or instruction.results is None else Value(value.number, 0)
-        return len(self.shape(first)) - self.has_rows(value)
+        found = self._features.get(value)
+        if found is None:
+            instruction = self.instruction(value)
+            first = value if instruction is None or instruction.results is None else Value(value.number, 0)
+            found = self._features[value] = len(self.shape(first)) - self.has_rows(value)
+        return found
 
     def width(self, value: Value) -> int:
         """Features of a value."""
@@ -263,11 +271,23 @@ class Program:
                 waiting += instruction.reads if instruction is not None else ()
         return found
 
+    def _mirrored_values(self) -> dict[Value, Value]:
+        """Pairs of σ(x) and σ(−x)."""
+        of: dict[Value, Value] = {}  # argument to σ of it
+        minus: dict[Value, Value] = {}  # a value to what it is minus of
+        for number, instruction in self.instructions():
+            if instruction.base_name == "sigmoid" and not instruction.kwargs:
+                of[instruction.args[0]] = Value(number)
+            elif instruction.base_name in ("neg", "negative"):
+                minus[Value(number)] = instruction.args[0]
+        pairs = [(of[taken], of[x]) for taken, x in minus.items() if taken in of and x in of]
+        return dict([*pairs, *((second, first) for first, second in pairs)])
+
     def _cut_values(self) -> set[int]:
         """Values that something other than a pointwise map of their shape reads, or the loop and what is outside."""
         cuts = {value.number for value in self.traced.outputs.values()}
         for number, instruction in self.instructions():
-            pointwise = base_name(instruction) in POINTWISE
+            pointwise = instruction.base_name in POINTWISE
             result = Value(number, None if instruction.results is None else 0)
             for value in instruction.reads:
                 leaves_loop = number in self._of_state and not self.depends_on_state(value)
@@ -276,7 +296,7 @@ class Program:
         return cuts
 
     def _sort(self, number: int, instruction: Instruction) -> None:
-        name, value = base_name(instruction), Value(number)
+        name, value = instruction.base_name, Value(number)
         if instruction.results is None:
             self.feature_shape(value)
         with_rows = [argument for argument in instruction.reads if self.has_rows(argument)]
@@ -308,14 +328,14 @@ class Program:
 
         None where the value has a cotangent of its own, since others read what it is made of.
         """
-        if base_name(instruction) not in SHIFTS or instruction.kwargs or len(instruction.args) != 2:
+        if instruction.base_name not in SHIFTS or instruction.kwargs or len(instruction.args) != 2:
             return None
         of_state = [v for v in instruction.reads if self.depends_on_state(v)]
         if len(of_state) != 1:
             return None
         (base,) = of_state
         same = self.shape(base) == self.shape(value) and self.dtype(base) == self.dtype(value)
-        is_taken = base_name(instruction).startswith("sub")
+        is_taken = instruction.base_name.startswith("sub")
         if not same or not self._is_read_once(base) or (is_taken and instruction.args[0] != base):
             return None
         other = instruction.args[1] if instruction.args[0] == base else instruction.args[0]
@@ -323,7 +343,7 @@ class Program:
         if base in self._pieces:
             return base, added
         inner = self.instruction(base)
-        deeper = self._shifted(base, inner) if inner is not None and base_name(inner) in POINTWISE else None
+        deeper = self._shifted(base, inner) if inner is not None and inner.base_name in POINTWISE else None
         return None if deeper is None else (deeper[0], [*deeper[1], *added])
 
     def _is_read_once(self, value: Value) -> bool:
@@ -331,7 +351,7 @@ class Program:
         if self.uses[value] != 1:
             return False
         instruction = self.instruction(value)
-        if instruction is None or base_name(instruction) not in VIEWS:
+        if instruction is None or instruction.base_name not in VIEWS:
             return True
         return all(self._is_read_once(whole) for whole in instruction.reads if self.has_rows(whole))
 

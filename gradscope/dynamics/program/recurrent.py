@@ -11,7 +11,6 @@ from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.program.contraction import Contraction
 from gradscope.dynamics.program.program import Product, Program, Region
 from gradscope.dynamics.program.trace import NotFollowed, Value, all_trainable, trace
-from gradscope.dynamics.program.values import base_name
 from gradscope.dynamics.trajectory import Trajectory
 
 MULTIPLYING = frozenset(
@@ -87,7 +86,7 @@ def _multipliers(program: Program) -> Iterator[Value]:
             for number in step.order:
                 instruction = program.instruction(Value(number))
                 assert instruction is not None
-                if base_name(instruction) in MULTIPLYING:
+                if instruction.base_name in MULTIPLYING:
                     yield from (v for v in instruction.reads if not program.depends_on_state(v))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gradscope.dynamics.program.program import Program, Region
 from gradscope.dynamics.program.trace import Instruction, NotFollowed, Value
-from gradscope.dynamics.program.values import Values, base_name
+from gradscope.dynamics.program.values import Values
 from gradscope.numerics import activations
 
 
@@ -66,7 +66,11 @@ class Slope:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the product; nothing for a number."""
-        return tuple(torch.broadcast_shapes(*(each.shape for each in (self.tensor, self.second) if each is not None)))
+        if self.tensor is None:
+            return ()
+        if self.second is None:
+            return tuple(self.tensor.shape)
+        return tuple(max(a, b) for a, b in zip(self.tensor.shape, self.second.shape, strict=True))
 
     def whole(self) -> Tensor:
         """The product with its factor."""
@@ -109,6 +113,12 @@ class _Operands:
         return self._values[self._value]
 
     @property
+    def mirrored(self) -> Tensor:
+        """σ(−x) of σ(x), which the step may have computed."""
+        partner = self._values.program.mirrors.get(self._value)
+        return self[0].neg().sigmoid_() if partner is None else self._values[partner]
+
+    @property
     def half(self) -> Tensor:
         return self._values.half(self._value)
 
@@ -141,7 +151,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "rsub": (-1.0, 1.0),
     "__rdiv__": (lambda o: -o.y / o[0], lambda o: 1 / o[0]),
     "neg": (-1.0,),
-    "sigmoid": (lambda o: o[0].neg().sigmoid_().mul_(o.y),),
+    "sigmoid": (lambda o: o.mirrored * o.y,),
     "tanh": (_sech2,),
     "relu": (lambda o: (o[0] > 0).to(o.dtype),),
     "exp": (lambda o: o.y,),
@@ -169,9 +179,16 @@ EXACT = {"sigmoid": activations.sigmoid, "tanh": activations.tanh}  # whose slop
 
 def has_rules(program: Program, region: Region) -> bool:
     """Whether every function of a region has its slopes here."""
+    found = program.notes.get(region)
+    if found is None:
+        found = program.notes[region] = _has_rules(program, region)
+    return found
+
+
+def _has_rules(program: Program, region: Region) -> bool:
     for number in region.order:
         instruction = program.instruction(Value(number))
-        if instruction is None or instruction.kwargs or base_name(instruction) not in RULES.keys() | FLAT:
+        if instruction is None or instruction.kwargs or instruction.base_name not in RULES.keys() | FLAT:
             return False
     return True
 
@@ -216,7 +233,7 @@ def _between(program: Program, region: Region, wanted: Collection[Value]) -> set
 def _through(program: Program, number: int, values: Values, bar: Slope, bars: Slopes, reached: set[Value]) -> None:
     instruction = program.instruction(Value(number))
     assert instruction is not None
-    name = base_name(instruction)
+    name = instruction.base_name
     if name in FLAT:
         return
     if name in NOT_COMPLEX and program.dtype(Value(number)).is_complex:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from gradscope.dynamics.decomposed_cells import plain_cell
 
 # Primes that no width, head or option is likely to be; the smaller ones for states that are large.
 BATCHES = (1009, 503, 211, 101, 53, 23, 11)
-TRACED_NUMBERS = 1 << 22  # that a traced state may have
+TRACED_NUMBERS = 1 << 14  # that a traced state may have
 
 # What a step may read of a symbol without anything being computed.
 _ATTRIBUTES = {"shape", "dtype", "device", "ndim", "layout", "requires_grad", "is_sparse", "is_meta", "is_cuda"}
@@ -75,17 +75,29 @@ class NotFollowed(Exception):
     """A step that no program can be made of; its text says what stopped it."""
 
 
-@dataclass(frozen=True)
 class Value:
-    """A tensor of the program, by the number of the instruction that computes it.
+    """A tensor of the program, by the number of the instruction that computes it; equal ones are the same object.
 
     Attributes:
-        number: Of the instruction.
+        number: Of the instruction; of a constant it is negative.
         item: Which of several results; None of a single one.
     """
 
+    __slots__ = ("item", "number")
+    _made: ClassVar[dict[tuple[int, int | None], Value]] = {}
     number: int
-    item: int | None = None
+    item: int | None
+
+    def __new__(cls, number: int, item: int | None = None) -> Value:
+        """The one there is, or a new one."""
+        found = cls._made.get((number, item))
+        if found is None:
+            found = cls._made[number, item] = super().__new__(cls)
+            found.number, found.item = number, item
+        return found
+
+    def __repr__(self) -> str:
+        return f"Value({self.number}{'' if self.item is None else f', {self.item}'})"
 
 
 @dataclass(frozen=True)
@@ -94,15 +106,17 @@ class Instruction:
 
     Attributes:
         name: Of the function, as torch calls it: ``torch.sigmoid``.
+        base_name: The same without the module that it is in.
         function: The function.
         args: Its arguments, with :class:`Value` in the place of symbols.
         kwargs: Those by name.
         results: How many tensors it gives; None of one that is not in a tuple.
         reads: The values among its arguments.
-        is_flat: Whether it has neither lists among its arguments nor arguments by name.
+        is_flat: Whether no argument is a list.
     """
 
     name: str
+    base_name: str
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -196,6 +210,7 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
 class _Tracer:
     def __init__(self, batch: int) -> None:
         self.traced = Traced(batch)
+        self._numbers: dict[tuple[str, int | None, str], int] = {}
         self._constants: dict[int, tuple[Value, Tensor]] = {}  # the tensor itself keeps its id from being used again
 
     def input(self, kind: str, name: str, held: Tensor) -> Symbol:
@@ -246,15 +261,25 @@ class _Tracer:
         parts = list(result) if many else [result]
         if not all(isinstance(part, Tensor) for part in parts):
             raise NotFollowed(f"{shown} gives something that is no tensor")
-        number = len(self.traced.instructions)
         told = (tree_map(self._value, args), tree_map(self._value, kwargs))
         results = len(parts) if many else None
+        number = self._number(shown, told, results)
         reads = tuple(leaf for leaf in tree_flatten(told)[0] if isinstance(leaf, Value))
-        is_flat = not told[1] and not any(isinstance(argument, list | tuple | dict) for argument in told[0])
-        made = Instruction(shown, func, tuple(told[0]), dict(told[1]), results, reads, is_flat)
-        self.traced.instructions.append(made)
+        is_flat = not any(isinstance(given, list | tuple | dict) for given in (*told[0], *told[1].values()))
+        base_name = shown.rpartition(".")[2]
+        made = Instruction(shown, base_name, func, tuple(told[0]), dict(told[1]), results, reads, is_flat)
+        if number == len(self.traced.instructions):
+            self.traced.instructions.append(made)
         symbols = [self._symbol(part, Value(number, i if many else None)) for i, part in enumerate(parts)]
         return tuple(symbols) if many else symbols[0]
+
+    def _number(self, shown: str, told: Any, results: int | None) -> int:
+        """Of an instruction: the same one twice is one."""
+        number = len(self.traced.instructions)
+        try:
+            return self._numbers.setdefault((shown, results, repr(told)), number)
+        except Exception:
+            return number
 
     def _value(self, given: Any) -> Any:
         if isinstance(given, Symbol):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from gradscope.contract.state import Prepared, State
-from gradscope.dynamics.program.trace import Instruction, Value
+from gradscope.dynamics.program.trace import Value
 
 if TYPE_CHECKING:
     from gradscope.dynamics.program.program import Program, Region
@@ -85,12 +85,13 @@ class Values(dict[Value, Tensor]):
                 return self.beside(given, features)
             return self.rows if type(given) is int and given == self.program.traced.batch else given
 
-        if self._quick and base_name(instruction) == "tanh":
+        if self._quick and instruction.base_name == "tanh":
             self[value] = self.half(value).mul(2).sub_(1)  # tanh x = 2σ(2x) − 1
             return self[value]
-        function = self._functions.get(base_name(instruction), instruction.function)
+        function = self._functions.get(instruction.base_name, instruction.function)
         if instruction.is_flat:
-            result = function(*map(told, instruction.args))
+            named = {name: told(given) for name, given in instruction.kwargs.items()}
+            result = function(*map(told, instruction.args), **named)
         else:
             result = function(*tree_map(told, instruction.args), **tree_map(told, instruction.kwargs))
         if instruction.results is None:
@@ -112,18 +113,13 @@ class Values(dict[Value, Tensor]):
     def beside(self, value: Value, features: int) -> Tensor:
         """A value as it stands beside others that have so many dimensions of features."""
         found = self[value]
-        if not self.program.is_of_time(value):
+        if value.number < 0 or value.number in self.program.of_rows:
             return found
         return found.reshape(len(found), *[1] * max(0, features + 1 - found.dim()), *found.shape[1:])
 
     def new_state(self) -> State:
         """The blocks of the new state."""
         return {name: self[value] for name, value in self.program.traced.outputs.items()}
-
-
-def base_name(instruction: Instruction) -> str:
-    """The name of the function without the module it is in."""
-    return instruction.name.rpartition(".")[2]
 
 
 def prepared_rows(u: Prepared) -> Prepared:
