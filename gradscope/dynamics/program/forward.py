@@ -228,6 +228,8 @@ class _Block:
             columns = [self._known(a) if isinstance(a, Value) else Everywhere([a]) for a in instruction.args]
             if name in ("div", "true_divide", "divide", "sub", "subtract", "where", "maximum", "minimum", "lerp"):
                 columns = [self._as_tensor(column, out) for column in columns]
+            if name in ("matmul", "__matmul__") and all(column[0].dim() == 3 for column in columns):
+                into = torch.bmm
             self._operate(_calling(into, len(columns)), *columns, out)
         elif name in ("__rsub__", "rsub") and not instruction.kwargs:
             first = instruction.args[1]
