@@ -183,10 +183,26 @@ class ProgramAdjoint(RecurrenceAdjoint):
         if name:
             return {name: grad.mT if transposed else grad}
         constant, leaves = self.program.traced.constants[value], self.leaves[value]
-        rows = grad.flatten(0, 1).reshape(-1, *constant.shape)
-        with all_trainable(self.model), torch.enable_grad():
-            found = torch.autograd.grad(
-                constant, list(leaves.values()), rows, retain_graph=True, allow_unused=True, is_grads_batched=True
+        rows = grad.flatten(0, 1).reshape(-1, *constant.shape).resolve_conj()
+
+        def pulled(cotangents: Tensor, *, batched: bool) -> tuple[Tensor | None, ...]:
+            return torch.autograd.grad(
+                constant,
+                list(leaves.values()),
+                cotangents,
+                retain_graph=True,
+                allow_unused=True,
+                is_grads_batched=batched,
             )
+
+        with all_trainable(self.model), torch.enable_grad():
+            try:
+                found = pulled(rows, batched=True)
+            except RuntimeError:  # some functions cannot be batched
+                each = [pulled(row, batched=False) for row in rows]
+                found = tuple(
+                    None if column[0] is None else torch.stack([g for g in column if g is not None])
+                    for column in zip(*each, strict=True)
+                )
         pairs = zip(leaves, found, strict=True)
         return {name: g.unflatten(0, grad.shape[:2]) for name, g in pairs if g is not None}

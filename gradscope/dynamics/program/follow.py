@@ -19,6 +19,7 @@ from gradscope.dynamics.program.adjoint import ProgramAdjoint
 from gradscope.dynamics.program.forward import ForwardLoop
 from gradscope.dynamics.program.program import Program
 from gradscope.dynamics.program.trace import NotFollowed, trace
+from gradscope.dynamics.pullbacks import inner_product
 from gradscope.dynamics.segments import Segment
 from gradscope.dynamics.trajectory import Trajectory
 
@@ -92,7 +93,7 @@ def check(program: Program, trajectory: Trajectory) -> None:
             if not torch.equal(value, again[name]) and not bool(value.isnan().any()):
                 raise NotFollowed("two calls of the step with the same arguments differ")
             scale = float(value.abs().max()) if value.numel() else 0.0
-            close = CLOSE[value.dtype] * max(scale, 1e-30)
+            close = CLOSE[value.real.dtype] * max(scale, 1e-30)
             if not torch.allclose(mine[name], value, rtol=0, atol=close, equal_nan=True):
                 raise NotFollowed(f"the traced step and the step itself differ in {name} at step {index + 1}")
 
@@ -109,16 +110,17 @@ def _check_adjoint(program: Program, trajectory: Trajectory, index: int) -> None
     with torch.enable_grad():
         s = {name: value[0].detach().clone().requires_grad_() for name, value in here.before.items()}
         after = model.step(dict(s), {name: value[0] for name, value in here.u.items()}, here.times[0])
-        total = sum((after[name] * cotangents[name]).sum() for name in s if after[name].requires_grad)
+        reached = [name for name in s if after[name].requires_grad]
         grads: tuple[Tensor | None, ...] = (None,) * len(s)
-        if isinstance(total, Tensor):
+        if reached:
+            total = inner_product((after[name] for name in reached), (cotangents[name] for name in reached))
             grads = torch.autograd.grad(total, list(s.values()), allow_unused=True)
     steps = ProgramAdjoint(program, trajectory, Wants(frozenset(), state=True)).local_steps(here)
     mine = steps.pull(0, 1, {name: value.unsqueeze(0) for name, value in cotangents.items()}, None)
     for (name, value), grad in zip(mine.items(), grads, strict=True):
         theirs = torch.zeros_like(value[0]) if grad is None else grad
         scale = float(theirs.abs().max()) if theirs.numel() else 0.0
-        close = ADJOINT_CLOSE[value.dtype] * max(scale, 1e-30)
+        close = ADJOINT_CLOSE[value.real.dtype] * max(scale, 1e-30)
         if not torch.allclose(value[0], theirs, rtol=0, atol=close, equal_nan=True):
             raise NotFollowed(
                 f"something in the step has another derivative than it seems: the gradient of {name} differs"

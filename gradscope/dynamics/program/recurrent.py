@@ -98,7 +98,7 @@ def parameters_behind(model: Recurrence, value: Tensor, parameters: dict[str, Te
     if not value.requires_grad:
         return {}
     with all_trainable(model), torch.enable_grad():
-        total = torch.view_as_real(value).sum() if value.is_complex() else value.sum()
+        total = torch.view_as_real(value.resolve_conj()).sum() if value.is_complex() else value.sum()
         grads = torch.autograd.grad(total, list(parameters.values()), retain_graph=True, allow_unused=True)
     return {name: parameters[name] for name, grad in zip(parameters, grads, strict=True) if grad is not None}
 

@@ -7,7 +7,7 @@ view of the buffer. Vectors share one memory, the *tape*: neighbours in it are m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import torch
 from torch import Tensor
@@ -115,8 +115,8 @@ class ReverseLoop:
                 yield from self._through(index, linear)
         yield from self._settled()
         for value in program.blocks.values():
-            if not self._written.get(value):
-                yield _zero, by_step(self.bars[value])
+            for start, width in self._gaps(Piece(value, 0, program.width(value))):
+                yield _zero, by_step(self._target(Piece(value, start, width), (width,)))
 
     def _begun(self, result: Value) -> Iterator[Operation]:
         """The cotangent of a value, once everything that reads it has been gone through."""
@@ -130,8 +130,8 @@ class ReverseLoop:
             self.bars[result] = bar
             return
         yield from self._settled(result)
-        if not self._written.get(result):
-            yield _zero, by_step(self.bars[result])
+        for start, width in self._gaps(Piece(result, 0, self._program.width(result))):
+            yield _zero, by_step(self._target(Piece(result, start, width), (width,)))
 
     def _through(self, index: int, linear: LinearStep) -> Iterator[Operation]:
         step, program = linear.step, self._program
@@ -207,8 +207,7 @@ class ReverseLoop:
         target = self._target(pieces[0], shape) if len(pieces) == 1 else bar.new_zeros((*bar.shape[:3], *shape))
         known = False
         if len(pieces) == 1:
-            yield from self._settled(pieces[0].base)
-            known = self._note(pieces[0])
+            known = yield from self._ready(pieces[0])
         operands = [target] if factor is None else [target, factor]
         constant = slope.factor if factor is None else 1.0
 
@@ -232,9 +231,9 @@ class ReverseLoop:
         if len(places) == 1:
             yield from self._product(factor.squeeze(3), bar, places[0][0], (width,))
             return
+        known = []
         for piece, _ in places:
-            yield from self._settled(piece.base)
-        known = [self._note(piece) for piece, _ in places]
+            known.append((yield from self._ready(piece)))
         operation = accumulate_product if known[0] else product
         yield operation, by_step(factor, bar.unsqueeze(-2), target)
 
@@ -244,8 +243,8 @@ class ReverseLoop:
         if base is not None:
             yield add_product, by_step(base.reshape(target.shape), factor, bar, target)
             return
-        yield from self._settled(piece.base)
-        yield accumulate_product if self._note(piece) else product, by_step(factor, bar, target)
+        known = yield from self._ready(piece)
+        yield accumulate_product if known else product, by_step(factor, bar, target)
 
     def _coefficient(self, index: int, leaf: Value, slope: Slope) -> Tensor:
         """Where a slope is loaded, ``(steps, 1, batch, *)``, in the shape that it has."""
@@ -274,8 +273,7 @@ class ReverseLoop:
         if outer is not None:
             yield from self._product(outer[1], outer[0], piece, tuple(target.shape[3:]))
             return
-        yield from self._settled(piece.base)
-        known = self._note(piece)
+        known = yield from self._ready(piece)
 
         def pulled(bar: Tensor, other: Tensor, out: Tensor) -> None:
             found = step.cotangent(operand, bar, other)
@@ -322,8 +320,8 @@ class ReverseLoop:
                 [(s.flatten(0, 1), b, matrix, t) for s, (b, t) in zip(base.unbind(0), rows, strict=True)],
             )
             return
-        yield from self._settled(piece.base)
-        operation = accumulate_matrix_product if self._note(piece) else matrix_product
+        known = yield from self._ready(piece)
+        operation = accumulate_matrix_product if known else matrix_product
         yield operation, [(b, matrix, t) for b, t in rows]
 
     def _add(self, source: Tensor, piece: Piece, factor: float = 1.0) -> Iterator[Operation]:
@@ -333,8 +331,7 @@ class ReverseLoop:
         if base is not None:
             yield _scaled_sum, [(*each, factor) for each in by_step(base.reshape(target.shape), source, target)]
             return
-        yield from self._settled(piece.base)
-        if self._note(piece):
+        if (yield from self._ready(piece)):
             yield _accumulate, [(*each, factor) for each in by_step(source, target)]
         elif factor == 1.0:
             self._waiting[piece] = source
@@ -354,27 +351,32 @@ class ReverseLoop:
         part = flat(bar)[..., piece.start : piece.start + piece.width]
         return part if len(shape) == 1 else part.reshape(*part.shape[:3], *shape)
 
+    def _gaps(self, piece: Piece) -> list[tuple[int, int]]:
+        """The features of a place to which nothing is written yet, by their first and how many they are."""
+        gaps, end = [], piece.start
+        stop = piece.start + piece.width
+        for start, width in sorted(self._written.get(piece.base, set())):
+            if start >= stop:
+                break
+            if start > end:
+                gaps.append((end, start - end))
+            end = max(end, start + width)
+        return [*gaps, (end, stop - end)] if end < stop else gaps
+
     def _stands(self, piece: Piece) -> bool:
-        """Whether something is written to a place already.
+        """Whether something is written to a place already, be it to a part of it."""
+        return self._gaps(piece) != [(piece.start, piece.width)]
 
-        Raises:
-            NotFollowed: To a part of it.
-        """
-        known = self._written.get(piece.base, set())
-        inside = {(a, w) for a, w in known if piece.start <= a and a + w <= piece.start + piece.width}
-        if inside and sum(w for _, w in inside) == piece.width:
-            return True
-        if any(a <= piece.start and piece.start + piece.width <= a + w for a, w in known):
-            return True
-        if any(a < piece.start + piece.width and piece.start < a + w for a, w in known):
-            raise NotFollowed("it reads parts of a value that overlap")
-        return False
-
-    def _note(self, piece: Piece) -> bool:
-        """Whether something stands there already; from now on it does."""
-        stands = self._stands(piece)
+    def _ready(self, piece: Piece) -> Generator[Operation, None, bool]:
+        """Whether something stands at a place, to which more can be added; from now on it does."""
+        yield from self._settled(piece.base)
+        gaps = self._gaps(piece)
         self._written.setdefault(piece.base, set()).add((piece.start, piece.width))
-        return stands
+        if gaps == [(piece.start, piece.width)]:
+            return False
+        for start, width in gaps:
+            yield _zero, by_step(self._target(Piece(piece.base, start, width), (width,)))
+        return True
 
 
 def summed_to(bar: Tensor, factor: Tensor | None, shape: tuple[int, ...], lead: int) -> Tensor:
