@@ -21,6 +21,7 @@ from gradscope.dynamics.parameter_gradients import (
     step_gradients,
     with_parameters,
 )
+from gradscope.dynamics.pullbacks import inner_product
 from gradscope.dynamics.segments import SegmentStates
 from gradscope.numerics.scaled import expand_like
 
@@ -78,7 +79,7 @@ def norms_of_shares(here: SegmentStates, model: Recurrence, names: tuple[str, ..
     def looped() -> Tensor:
         parameters = {name: model.get_parameter(name).detach() for name in names}
         like = next(iter(delta.values()))
-        found = like.new_zeros(like.shape[:3])
+        found = like.real.new_zeros(like.shape[:3])
         for step, active, sample, grads in _each(here, model, parameters, delta, through_prepare=True):
             squares = [torch.linalg.vector_norm(grad).square() for grad in grads.values()]
             found[step, active, sample] = torch.stack(squares).sum().sqrt() if squares else 0.0
@@ -114,11 +115,9 @@ def _each(
             reached = {name: after[name] for name in delta if after[name].requires_grad}
             for active in range(next(iter(delta.values())).shape[1]):
                 for sample in range(here.x.shape[1]):
-                    parts = [
-                        (value[sample] * delta[name][index, active, sample]).sum() for name, value in reached.items()
-                    ]
-                    if not parts:
+                    if not reached:
                         continue
-                    total = torch.stack(parts).sum()
+                    bars = [delta[name][index, active, sample] for name in reached]
+                    total = inner_product([value[sample] for value in reached.values()], bars)
                     grads = torch.autograd.grad(total, list(leaves.values()), retain_graph=True, allow_unused=True)
                     yield index, active, sample, {n: g for n, g in zip(leaves, grads, strict=True) if g is not None}
