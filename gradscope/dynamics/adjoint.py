@@ -18,7 +18,7 @@ from gradscope.contract.state import State
 from gradscope.dynamics.cotangents import Cotangents, LocalSteps, Only, Pulled, Wants
 from gradscope.dynamics.parameter_gradients import ParameterGradients
 from gradscope.dynamics.program.recurrent import recurrent_parameters
-from gradscope.dynamics.pullbacks import PreparePullback, readout_vjp
+from gradscope.dynamics.pullbacks import PreparePullback, nothing_pulled, readout_vjp
 from gradscope.dynamics.segments import Segment, SegmentStates
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.numerics.scaled import ZERO_EXPONENT, Scaled, add, largest_entry, row_exponent, times_power_of_two
@@ -69,7 +69,7 @@ class RecurrenceAdjoint(ABC):
         through_steps = {name: Scaled(value, exponent) for name, value in steps.prepared_cotangent().items()}
         for name, mine in through_steps.items():
             u_bar[name] = add(mine, u_bar[name]) if name in u_bar else mine
-        pulled = self._prepare(here, u_bar)
+        pulled = self._prepare(here, u_bar) if u_bar else nothing_pulled(here, exponent)
         norms: tuple[Tensor, ...] = ()
         if self.gradients is not None:
             norms = self.gradients.add(

@@ -91,6 +91,10 @@ class Linearization(Protocol):
         """Names of the parameters that make up the recurrences."""
         ...
 
+    def matrix(self, step: int) -> Tensor:
+        """J_t = ∂s_t/∂s_{t−1} of one step, ``(batch, n, n)`` float64, over the real numbers of the state."""
+        ...
+
     def adjoint(self, wants: Wants) -> Adjoint:
         """A fresh walk."""
         ...
@@ -199,6 +203,10 @@ class StackLinearization:
         recurrences_of(self.model)
         return (JointJacobians(self.model, self.recurrences),)
 
+    def matrix(self, step: int) -> Tensor:
+        """Of all layers together."""
+        return self.coupled[0].matrix(step)
+
     def adjoint(self, wants: Wants) -> Adjoint:
         """A walk through all layers, segment by segment."""
         return _StackWalk(self, wants)
@@ -273,6 +281,11 @@ class ParallelLinearization:
     def coupled(self) -> tuple[StateJacobians, ...]:
         """Each branch alone."""
         return tuple(part for branch in self.branches.values() for part in branch.coupled)
+
+    def matrix(self, step: int) -> Tensor:
+        """Block-diagonal, a block for each branch."""
+        parts = [branch.matrix(step) for branch in self.branches.values()]
+        return torch.stack([torch.block_diag(*blocks) for blocks in zip(*parts, strict=True)])
 
     def adjoint(self, wants: Wants) -> Adjoint:
         """A walk through each branch with its share of the cotangents."""

@@ -396,4 +396,4 @@ def recurrent_norms(here: SegmentStates, model: Recurrence, names: tuple[str, ..
 def _single(step: Callable[..., State], parameters: Values, s: Values, u: Values, t: Tensor) -> Values:
     """``step`` for one sample without a batch dimension."""
     batched = step(parameters, {n: v.unsqueeze(0) for n, v in s.items()}, {n: v.unsqueeze(0) for n, v in u.items()}, t)
-    return {name: value[0] for name, value in batched.items()}
+    return {name: batched[name][0] for name in s}

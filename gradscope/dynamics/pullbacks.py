@@ -75,6 +75,12 @@ class PulledThroughPrepare:
     maps: tuple[AffineMap, ...]
 
 
+def nothing_pulled(here: SegmentStates, exponent: Tensor) -> PulledThroughPrepare:
+    """Of steps that consume nothing."""
+    zeros = here.x.new_zeros((*exponent.shape, *here.x.shape[2:]))
+    return PulledThroughPrepare(Scaled(zeros, exponent), ())
+
+
 class PreparePullback:
     """∂L/∂x_t from ∂L/∂u_t, segment after segment towards the first step.
 

@@ -48,8 +48,11 @@ class ReplayedSteps(StepsOfAnyCode):
         ]
         wanted += [[*step.values()] for step in u]
         flat = [leaf for group in wanted for leaf in group]
-        found = iter(torch.autograd.grad(outputs, flat, cotangents, allow_unused=True))
-        before, *rest = [[_rows(next(found), leaf, rows) for leaf in group] for group in wanted]
+        with_gradients = [leaf for leaf in flat if leaf.requires_grad]
+        found = iter(torch.autograd.grad(outputs, with_gradients, cotangents, allow_unused=True))
+        before, *rest = [
+            [_rows(next(found) if leaf.requires_grad else None, leaf, rows) for leaf in group] for group in wanted
+        ]
         count = last - first
         for offset, target in ((0, self.delta), (count, self._total), (2 * count, self._u_bar)):
             for index in range(count):
@@ -62,7 +65,9 @@ class ReplayedSteps(StepsOfAnyCode):
 
         def leaves(values: dict[str, Tensor], index: int) -> dict[str, Tensor]:
             return {
-                n: over_lengths(v[index : index + 1].detach(), active).flatten(0, 2).requires_grad_()
+                n: over_lengths(v[index : index + 1].detach(), active)
+                .flatten(0, 2)
+                .requires_grad_(v.is_floating_point() or v.is_complex())
                 for n, v in values.items()
             }
 

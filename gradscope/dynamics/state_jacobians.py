@@ -21,7 +21,6 @@ from gradscope.dynamics.diagonal_jacobians import DiagonalJacobians
 from gradscope.dynamics.matrix_state_jacobians import MatrixStateJacobians
 from gradscope.dynamics.program.follow import followed_trajectory
 from gradscope.dynamics.program.structure import structure
-from gradscope.dynamics.segments import Segment
 from gradscope.dynamics.trajectory import Trajectory
 from gradscope.numerics.products import ProductNorms
 from gradscope.numerics.spectrum import Spectrum
@@ -94,7 +93,7 @@ def state_jacobians(trajectory: Trajectory, *, accelerated: bool = True) -> tupl
     program, model = trajectory.program, trajectory.model
     if program is None or not accelerated:
         return (DenseJacobians(trajectory, accelerated=accelerated),)
-    found = structure(program, trajectory.segment(Segment(0, 1, 1)))
+    found = structure(program, trajectory)
     if found.kind == "matrix state":
         return (MatrixStateJacobians(trajectory, program),)
     kinds = {block.is_complex for block in model.state_spec}

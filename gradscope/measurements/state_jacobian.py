@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from gradscope.measurements.conditions import check_shape, linearize, measurement
@@ -39,5 +38,4 @@ def state_jacobian(model: nn.Module, x: Tensor, step: int) -> Tensor:
     """
     check_shape(x)
     (step,) = checked_steps([step], x.shape[1])
-    parts = [part.matrix(step) for part in linearize(model, x[:, :step]).coupled]
-    return torch.stack([torch.block_diag(*blocks) for blocks in zip(*parts, strict=True)])
+    return linearize(model, x[:, :step]).matrix(step)

@@ -112,10 +112,14 @@ class ProgramSteps(LocalSteps):
                 return norms_of_shares(self._here, adjoint.model, names, self.delta)
             (share,) = shares
             features = tuple(range(3, share.cotangent.dim()))
-            norm = torch.linalg.vector_norm(share.cotangent, dim=features, dtype=torch.float64)
+            bar = share.cotangent
+            if bar.is_complex() and not adjoint.program.dtype(share.constant).is_complex:
+                return norms_of_shares(self._here, adjoint.model, names, self.delta)
+            bar = bar.to(torch.complex128) if bar.is_complex() else bar.double()
+            norm = torch.linalg.vector_norm(bar, dim=features) if features else bar.abs()
             if share.multiplied is not None:
-                y = torch.linalg.vector_norm(share.multiplied, dim=-1, dtype=torch.float64)
-                norm = norm * y.unsqueeze(1)
+                y = torch.linalg.vector_norm(share.multiplied, dim=-1)
+                norm = norm * y.double().unsqueeze(1)
             squares.append(norm.square())
         return torch.stack(squares).sum(0).sqrt()
 

@@ -71,6 +71,9 @@ def contraction(
     Raises:
         NotFollowed: It is neither.
     """
+    for one in (first, second):
+        if one.number < 0 and len(program.shape(one)) > 2 and program.shape(one)[0] == 1:
+            raise NotFollowed("a product takes a matrix that was made for every sample of the batch")
     if equation is None:
         if program.has_rows(first) and len(program.shape(first)) == 2 and second.number < 0:
             return first, second, True

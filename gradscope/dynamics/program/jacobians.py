@@ -122,11 +122,11 @@ class ProgramJacobians:
                         factor = slope.whole().expand(*slope.shape[:2], *shape).flatten(2)
                     found.add(rows, factor, slope.factor)
         elif isinstance(step, Product):
-            for start, pieces in program.parts(step.argument):
-                for piece in pieces:
-                    if program.depends_on_state(piece.base):
-                        found.add(_times(step.matrix[:, start : start + piece.width], self._of_pieces((piece,))))
-                    start += piece.width
+            start = 0
+            for piece in program.pieces(step.argument):
+                if program.depends_on_state(piece.base):
+                    found.add(_times(step.matrix[:, start : start + piece.width], self._of_pieces((piece,))))
+                start += piece.width
         elif isinstance(step, Reduction):
             shape = program.feature_shape(step.argument)
             dims = [index for index, (a, b) in enumerate(zip(shape, step.kept, strict=True)) if a != b]

@@ -38,7 +38,6 @@ class Linearised:
         here: The segment.
         with_others: Also the slopes by what the steps consume and by parameters.
         double: In float64, whatever the model's dtype is.
-        knows_after: The segment's new states are those that the program leads to, and need not be computed.
 
     Attributes:
         values: The program's values along the segment, ``(steps · batch, *)``.
@@ -52,17 +51,16 @@ class Linearised:
         *,
         with_others: bool,
         double: bool = False,
-        knows_after: bool = True,
     ) -> None:
         self.program, self.with_others = program, with_others
         self.steps, self.batch = here.segment.steps, here.x.shape[1]
         times = here.times.repeat_interleave(self.batch)
         known = [{name: v.flatten(0, 1) for name, v in values.items()} for values in (here.before, here.u, here.after)]
         before, u, after = ({n: in_double(v) for n, v in values.items()} for values in known) if double else known
-        self.values = Values.of_step(program, before, u, times, quick=True)
+        self.values = Values.of_step(program, before, u, times, quick=not double, double=double)
         if double:
             self.values.update({value: in_double(constant) for value, constant in program.constants.items()})
-        for name, value in program.traced.outputs.items() if knows_after else ():
+        for name, value in program.traced.outputs.items():  # the new states are known
             self.values.setdefault(value, after[name])
         with torch.no_grad():
             self.loop = [self._linear(step) for step in program.steps if program.in_loop(step)]

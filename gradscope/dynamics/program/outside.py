@@ -139,12 +139,12 @@ class Outside:
         if self._given.with_others and program.needs_gradient(step.source):
             y = self._given.by_step(self._given.values[step.argument])
             self.shares.append(Share(step.source, bar, y, step.transposed))
-        for start, pieces in program.parts(step.argument):
-            for piece in pieces:
-                if self._is_asked_for(piece.base):
-                    matrix = step.matrix[:, start : start + piece.width].conj().to(bar.dtype)
-                    self._spread(bar @ matrix, (piece,))
-                start += piece.width
+        start = 0
+        for piece in program.pieces(step.argument):
+            if self._is_asked_for(piece.base):
+                matrix = step.matrix[:, start : start + piece.width].conj().to(bar.dtype)
+                self._spread(bar @ matrix, (piece,))
+            start += piece.width
 
     def _summed(self, bar: Tensor, factor: Tensor | None, like: Value | tuple[int, ...]) -> Tensor:
         """factor ⊙ bar, summed over the features along which a leaf was repeated."""
@@ -160,10 +160,14 @@ class Outside:
 
     def _add(self, value: Value, term: Tensor) -> None:
         if value.number < 0:
-            if self._program.needs_gradient(value):
-                self.shares.append(Share(value, term))
+            self._share(value, term)
         else:
             self._spread(term, self._program.pieces(value))
+
+    def _share(self, constant: Value, term: Tensor) -> None:
+        if self._program.needs_gradient(constant):
+            is_real = not self._program.dtype(constant).is_complex
+            self.shares.append(Share(constant, term.real if is_real and term.is_complex() else term))
 
     def _spread(self, term: Tensor, pieces: tuple[Piece, ...]) -> None:
         """Adds a cotangent to the values that its features stand for, those in the loop left out."""
@@ -171,6 +175,11 @@ class Outside:
         for piece in pieces:
             part = laid_flat[..., start : start + piece.width]
             start += piece.width
+            if piece.base.number < 0 or not self._program.takes_cotangents(piece.base):
+                if self._given.with_others and self._program.needs_gradient(piece.base):
+                    like = self._program.constants[piece.base]
+                    self._share(piece.base, part.reshape(*part.shape[:3], *like.shape))
+                continue
             if not self._is_asked_for(piece.base):
                 continue
             if part.is_complex() and not self._program.dtype(piece.base).is_complex:

@@ -146,8 +146,6 @@ class Program:
         self._cuts = self._cut_values()
         self.mirrors = self._mirrored_values()
         self.notes: dict[Region, bool] = {}
-        # Joined values of whose features some have no cotangent: where each part that has one begins, and its pieces.
-        self._joined: dict[Value, list[tuple[int, tuple[Piece, ...]]]] = {}
         self._permuted: dict[Value, tuple[Value, tuple[int, ...]]] = {}  # a view that swaps dimensions: of what, how
         self._pieces: dict[Value, tuple[Piece, ...]] = {}
         for value in traced.inputs.values():
@@ -157,6 +155,8 @@ class Program:
         for number, instruction in self.instructions():
             if number in self.of_rows:
                 self._sort(number, instruction)
+            elif any(self.needs_gradient(value) for value in instruction.reads):
+                raise NotFollowed("a parameter meets the number of the step alone")
         self.outputs = {name: self.pieces(value) for name, value in traced.outputs.items()}
 
     def instruction(self, value: Value) -> Instruction | None:
@@ -184,6 +184,11 @@ class Program:
     def needs_gradient(self, value: Value) -> bool:
         """Whether a value is a constant that parameters are behind."""
         return value in self.traced.trained
+
+    def takes_cotangents(self, value: Value) -> bool:
+        """Whether a gradient with respect to a value is asked for anywhere."""
+        kind = self.dtype(value)
+        return (self.has_rows(value) and (kind.is_floating_point or kind.is_complex)) or self.needs_gradient(value)
 
     def in_loop(self, step: Step) -> bool:
         """Whether a step belongs to the loop over time: all others are taken for all steps at once."""
@@ -227,10 +232,6 @@ class Program:
                 raise NotFollowed("dimensions of the state are swapped")
             raise NotFollowed("a new state is made of values that do not depend on the old one")
         return self._pieces[value]
-
-    def parts(self, value: Value) -> list[tuple[int, tuple[Piece, ...]]]:
-        """The same with the first feature of each part; of a joined value those parts alone that have a cotangent."""
-        return self._joined.get(value) or [(0, self.pieces(value))]
 
     @property
     def summary(self) -> str:
@@ -315,7 +316,7 @@ class Program:
             if shifted is not None:
                 base, added = shifted
                 self._pieces[value] = self.pieces(base)
-                self.steps += [Shift(value, each, sign) for each, sign in added if self._takes_cotangents(each)]
+                self.steps += [Shift(value, each, sign) for each, sign in added if self.takes_cotangents(each)]
             else:
                 self._base(value)
                 self.steps.append(self._region(value))
@@ -341,7 +342,9 @@ class Program:
         other = instruction.args[1] if instruction.args[0] == base else instruction.args[0]
         added = [(other, -1.0 if is_taken else 1.0)] if isinstance(other, Value) else []
         if base in self._pieces:
-            return base, added
+            # the cotangent of an old state is of a step before, with what the loss adds there
+            of_old_state = any(piece.base in self.blocks.values() for piece in self._pieces[base])
+            return None if of_old_state else (base, added)
         inner = self.instruction(base)
         deeper = self._shifted(base, inner) if inner is not None and inner.base_name in POINTWISE else None
         return None if deeper is None else (deeper[0], [*deeper[1], *added])
@@ -355,14 +358,13 @@ class Program:
             return True
         return all(self._is_read_once(whole) for whole in instruction.reads if self.has_rows(whole))
 
-    def _takes_cotangents(self, value: Value) -> bool:
-        return self.has_rows(value) or self.needs_gradient(value)
-
     def _view(self, number: int, instruction: Instruction, name: str, with_rows: list[Value]) -> None:
         if name in JOINS:
             self._join(number, instruction, name)
             return
         (argument,) = with_rows
+        if instruction.args[0] != argument:
+            raise NotFollowed(f"{instruction.name} takes places that the state or the input says")
         shape, width = self.feature_shape(argument), self.width(argument)
         positions = torch.arange(width).reshape(1, *shape).expand(SHOWN_ROWS, *shape)
 
@@ -399,20 +401,16 @@ class Program:
             dim = 1
         if dim % len(self.shape(value)) != 1:
             raise NotFollowed(f"{instruction.name} joins along another dimension than the first of the features")
-        parts: list[tuple[int, tuple[Piece, ...]]] = []
-        start = 0
-        for part in instruction.args[0]:
+        taken: list[Piece] = []
+        tensors = instruction.args[0] if instruction.args else ()
+        for part in tensors:
             if self.has_rows(part):
-                parts.append((start, self.pieces(part)))
-                start += self.width(part)
-            else:
-                start += self.constants[part][0].numel() if part in self.constants else 0
-        if start != self.width(value) or any(self.needs_gradient(part) for part in instruction.args[0]):
+                taken += self.pieces(part)
+            elif part in self.constants and len(self.constants[part]) == 1:
+                taken.append(Piece(part, 0, self.constants[part].numel()))
+        if sum(piece.width for piece in taken) != self.width(value):
             raise NotFollowed(f"{instruction.name} joins values of the batch with others")
-        joined = tuple(piece for _, pieces in parts for piece in pieces)
-        self._joined[value] = parts
-        if sum(piece.width for piece in joined) == start:
-            self._pieces[value] = joined
+        self._pieces[value] = tuple(taken)
 
     def _product(self, value: Value, instruction: Instruction, name: str, with_rows: list[Value]) -> None:
         args = instruction.args
@@ -429,7 +427,7 @@ class Program:
         self, value: Value, argument: Value, source: Value, bias: Value | None, *, transposed: bool
     ) -> None:
         matrix = self.constants[source]
-        if matrix.dim() != 2 or not (argument in self._pieces or argument in self._joined):
+        if matrix.dim() != 2 or argument not in self._pieces:
             raise NotFollowed("a product is none of a state by a matrix")
         self._base(value)
         self._same_field(argument, value)
@@ -482,7 +480,7 @@ class Program:
                 return
             is_leaf = value.number < 0 or inside != self.depends_on_state(value)
             if value != result and (is_leaf or self._has_cotangent(value)):
-                if value.number >= 0 or self.needs_gradient(value):
+                if self.takes_cotangents(value):
                     leaves[value] = None
                 return
             instruction = self.instruction(value)
@@ -504,7 +502,7 @@ class Program:
             raise NotFollowed("the step goes from complex numbers to real ones, or back")
 
     def _has_cotangent(self, value: Value) -> bool:
-        return value in self._pieces or value in self._joined or value in self._permuted
+        return value in self._pieces or value in self._permuted
 
 
 def _permutation(result: Tensor, shape: Sequence[int]) -> tuple[int, ...] | None:

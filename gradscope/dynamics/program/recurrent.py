@@ -10,7 +10,7 @@ from torch import Tensor
 from gradscope.contract.recurrence import Recurrence
 from gradscope.dynamics.program.contraction import Contraction
 from gradscope.dynamics.program.program import Product, Program, Region
-from gradscope.dynamics.program.trace import NotFollowed, Value, all_trainable, trace
+from gradscope.dynamics.program.trace import Value, all_trainable, trace
 from gradscope.dynamics.trajectory import Trajectory
 
 MULTIPLYING = frozenset(
@@ -44,7 +44,9 @@ def recurrent_parameters(trajectory: Trajectory) -> tuple[str, ...]:
     if program is None:
         try:
             program = Program(trace(model, {name: value[0] for name, value in trajectory.prepared(0, 1).items()}))
-        except NotFollowed:
+        except (torch.OutOfMemoryError, MemoryError):
+            raise
+        except Exception:  # whatever following a user's step ends in, it is replayed
             names = tuple(name for name, _ in model.named_parameters())
             weights = tuple(name for name in names if "weight_hh" in name)
             return weights or tuple(name for name in names if "hh" in name) or names

@@ -139,12 +139,12 @@ class ReverseLoop:
         if isinstance(step, Region):
             yield from self._through_region(index, linear, bar)
         elif isinstance(step, Product):
-            for start, pieces in program.parts(step.argument):
-                for piece in pieces:
-                    if program.depends_on_state(piece.base):
-                        matrix = step.matrix[:, start : start + piece.width].conj().resolve_conj().contiguous()
-                        yield from self._through_matrix(bar, piece, matrix)
-                    start += piece.width
+            start = 0
+            for piece in program.pieces(step.argument):
+                if program.depends_on_state(piece.base):
+                    matrix = step.matrix[:, start : start + piece.width].conj().resolve_conj().contiguous()
+                    yield from self._through_matrix(bar, piece, matrix)
+                start += piece.width
         elif isinstance(step, Contraction):
             for operand in linear.factors:
                 if program.depends_on_state(step.operands[operand]):

@@ -130,6 +130,13 @@ class _Operands:
         given = self._args[index]
         return self._values.beside(given, self._features) if isinstance(given, Value) else given
 
+    def number(self, index: int) -> Any:
+        """An argument in the precision of the result, be it a truth value or the number of the step."""
+        found = self[index]
+        known = isinstance(found, Tensor) and (found.is_floating_point() or found.is_complex())
+        coarse = known and torch.finfo(found.dtype).eps > torch.finfo(self.dtype).eps
+        return found.to(self.dtype) if isinstance(found, Tensor) and (coarse or not known) else found
+
 
 def _reciprocal_slope(o: _Operands) -> Tensor:
     return -o.y * o.y
@@ -146,10 +153,10 @@ _ONE: tuple[Rule, ...] = (1.0,)
 RULES: dict[str, tuple[Rule, ...]] = {
     "add": (1.0, 1.0),
     "sub": (1.0, -1.0),
-    "mul": (lambda o: o[1], lambda o: o[0]),
-    "div": (lambda o: 1 / o[1], lambda o: -o.y / o[1]),
+    "mul": (lambda o: o.number(1), lambda o: o.number(0)),
+    "div": (lambda o: 1 / o.number(1), lambda o: -o.y / o.number(1)),
     "rsub": (-1.0, 1.0),
-    "__rdiv__": (lambda o: -o.y / o[0], lambda o: 1 / o[0]),
+    "__rdiv__": (lambda o: -o.y / o.number(0), lambda o: 1 / o.number(0)),
     "neg": (-1.0,),
     "sigmoid": (lambda o: o.mirrored * o.y,),
     "tanh": (_sech2,),
@@ -164,8 +171,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "cos": (lambda o: -torch.sin(o[0]),),
     "abs": (lambda o: torch.sign(o[0]),),
     "where": (None, lambda o: o[0].to(o.dtype), lambda o: (~o[0]).to(o.dtype)),
-    "addcmul": (1.0, lambda o: o[2], lambda o: o[1]),
-    "lerp": (lambda o: 1 - o[2], lambda o: o[2], lambda o: o[1] - o[0]),
+    "addcmul": (1.0, lambda o: o.number(2), lambda o: o.number(1)),
+    "lerp": (lambda o: 1 - o.number(2), lambda o: o.number(2), lambda o: o[1] - o[0]),
     **dict.fromkeys(("clone", "contiguous", "expand", "expand_as", "broadcast_to"), _ONE),
 }
 RULES |= {"__radd__": RULES["add"], "__rmul__": RULES["mul"], "__rsub__": RULES["rsub"], "subtract": RULES["sub"]}
@@ -236,7 +243,8 @@ def _through(program: Program, number: int, values: Values, bar: Slope, bars: Sl
     name = instruction.base_name
     if name in FLAT:
         return
-    if name in NOT_COMPLEX and program.dtype(Value(number)).is_complex:
+    kinds = [program.dtype(value) for value in (Value(number), *instruction.reads)]
+    if name in NOT_COMPLEX and any(kind.is_complex for kind in kinds):
         raise NotFollowed(f"{instruction.name} of complex numbers is not followed")
     operands = _Operands(values, number, instruction)
     for argument, rule in zip(instruction.args, RULES[name], strict=False):
@@ -248,7 +256,7 @@ def _through(program: Program, number: int, values: Values, bar: Slope, bars: Sl
 
 def differentiated(program: Program, region: Region, values: Values, wanted: Collection[Value]) -> Slopes:
     """By autograd, of all rows at once."""
-    if program.dtype(region.result).is_complex:
+    if any(program.dtype(value).is_complex for value in (region.result, *region.leaves)):
         raise NotFollowed("a function of complex numbers has no rule of differentiation")
     shape = (values.rows, *program.feature_shape(region.result))
     with torch.enable_grad():

@@ -56,9 +56,53 @@ def _rms_norm(x: Tensor, shape: Any, weight: Any = None, eps: float | None = Non
 def _softmax(x: Tensor, dim: int = -1, **options: Any) -> Tensor:
     if dim not in (x.dim() - 1, -1):
         raise NotFollowed("softmax goes over other things than the features")
-    with torch._C._EnableTorchFunction():
-        raised = torch.exp(x - level(x))
+    raised = torch.exp(x - level(x))
     return raised / raised.sum(-1, keepdim=True)
+
+
+def _vector_norm(
+    x: Tensor,
+    ord: Any = 2,  # noqa: A002 - torch's name
+    dim: Any = None,
+    keepdim: bool = False,
+    **options: Any,
+) -> Tensor:
+    if ord != 2 or dim is None or options:
+        raise NotFollowed("a norm is not the Euclidean one of some features")
+    return (x * x).sum(dim, keepdim=keepdim).sqrt()
+
+
+def _norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, **options: Any) -> Tensor:
+    return _vector_norm(x, 2 if p == "fro" else p, dim, keepdim, **options)
+
+
+def _normalize(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Tensor:
+    return x / _vector_norm(x, p, dim, keepdim=True).clamp_min(eps)
+
+
+def _dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    if training and p:
+        raise NotFollowed("dropout draws what it keeps")
+    return x
+
+
+def _glu(x: Tensor, dim: int = -1) -> Tensor:
+    first, second = x.chunk(2, dim)
+    return first * torch.sigmoid(second)
+
+
+def _stack(tensors: Any, dim: int = 0, **options: Any) -> Tensor:
+    rank = max(tensor.dim() for tensor in tensors) + 1
+    if dim % rank != 1 or options:
+        raise NotFollowed("a stack goes along another dimension than the first of the features")
+    return torch.cat([tensor.unsqueeze(1) for tensor in tensors], dim=1)
+
+
+def _log_softmax(x: Tensor, dim: int = -1, **options: Any) -> Tensor:
+    if dim not in (x.dim() - 1, -1):
+        raise NotFollowed("softmax goes over other things than the features")
+    shifted = x - level(x)
+    return shifted - torch.log(torch.exp(shifted).sum(-1, keepdim=True))
 
 
 def level(x: Tensor) -> Tensor:
@@ -203,6 +247,17 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     torch.nn.functional.rms_norm: _rms_norm,
     torch.softmax: _softmax,
     torch.Tensor.softmax: _softmax,
+    torch.log_softmax: _log_softmax,
+    torch.Tensor.log_softmax: _log_softmax,
+    torch.nn.functional.log_softmax: _log_softmax,
+    torch.linalg.vector_norm: _vector_norm,
+    torch.Tensor.norm: _norm,
+    torch.norm: _norm,
+    torch.nn.functional.normalize: _normalize,
+    torch.nn.functional.dropout: _dropout,
+    torch.nn.functional.glu: _glu,
+    torch.stack: _stack,
+    torch.special.expit: lambda x: torch.sigmoid(x),
     torch.nn.functional.softmax: _softmax,
 }
 
@@ -229,12 +284,17 @@ class _Tracer:
             return self._attribute(func, args)
         if name in _QUESTIONS or name in _MADE:
             return func(*tree_map(_held, args), **tree_map(_held, kwargs))
+        if not torch.is_grad_enabled():
+            raise NotFollowed("a part of the step runs without gradients")
+        if func is torch.Tensor.where:
+            func, args = torch.where, (args[1], args[0], *args[2:])
         plain = plain_cell(func) or COMPOSED.get(func)
         if plain is not None:
             with torch._C._EnableTorchFunction():
                 return plain(*args, **kwargs)
         shown = shown_name(func)
-        if (name.endswith("_") and not name.startswith("__")) or name in _WRITING:
+        in_place = kwargs.get("inplace") or (len(args) > 1 and any(given is True for given in args[1:]))
+        if (name.endswith("_") and not name.startswith("__")) or name in _WRITING or in_place or "out" in kwargs:
             raise NotFollowed(f"{shown} changes a tensor in place")
         if name in ("detach", "numpy", "tolist", "backward", "register_hook", "data"):
             raise NotFollowed(f"{shown} takes a tensor out of the gradient")
@@ -308,7 +368,7 @@ def _for_any_batch(constant: Tensor, batch: int) -> Tensor:
 
 def _unlikely(model: Recurrence, values: list[Tensor]) -> int:
     """A batch of a size that neither the values nor the parameters have."""
-    sizes = {size for value in (*values, *model.parameters()) for size in value.shape[-2:]}
+    sizes = {size for value in (*values, *model.parameters(), *model.buffers()) for size in value.shape}
     numbers = max(value[:1].numel() for value in values)
     free = [batch for batch in BATCHES if batch not in sizes]
     return next((batch for batch in free if batch * numbers <= TRACED_NUMBERS), free[-1])

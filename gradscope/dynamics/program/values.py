@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -30,6 +31,7 @@ class Values(dict[Value, Tensor]):
         rows: How many.
         functions: What to take in place of functions of torch, by name.
         quick: tanh by σ, to a unit in the last place of 1 in a sixth of the time: slopes are what the values are for.
+        double: The values are of another precision than the step's.
     """
 
     def __init__(
@@ -40,9 +42,11 @@ class Values(dict[Value, Tensor]):
         functions: Functions | None = None,
         *,
         quick: bool = False,
+        double: bool = False,
     ) -> None:
         super().__init__(known)
         self.program, self.rows, self._functions, self._quick = program, rows, functions or {}, quick
+        self._double = double
         self._halves: dict[Value, Tensor] = {}
 
     @classmethod
@@ -54,6 +58,7 @@ class Values(dict[Value, Tensor]):
         t: Tensor,
         *,
         quick: bool = False,
+        double: bool = False,
     ) -> Values:
         """Those that a step starts from.
 
@@ -63,17 +68,18 @@ class Values(dict[Value, Tensor]):
             u: What the steps consume.
             t: The number of each row's step, ``(rows,)``.
             quick: As of the class.
+            double: As of the class.
         """
         given = {("t", ""): t, **{("s", name): value for name, value in s.items()}}
         given |= {("u", name): value for name, value in u.items()}
         known = {value: given[key] for key, value in program.traced.inputs.items() if key in given}
-        return cls(program, program.constants | known, len(t), quick=quick)
+        return cls(program, program.constants | known, len(t), quick=quick, double=double)
 
     def inside(self, region: Region, leaves: Mapping[Value, Tensor], functions: Functions) -> Values:
         """The same values with others in the place of a region's leaves, and nothing yet of what follows from them."""
         numbers = set(region.order)
         known = {value: found for value, found in self.items() if value.number not in numbers}
-        return Values(self.program, known | dict(leaves), self.rows, functions)
+        return Values(self.program, known | dict(leaves), self.rows, functions, double=self._double)
 
     def __missing__(self, value: Value) -> Tensor:
         instruction = self.program.instruction(value)
@@ -85,7 +91,7 @@ class Values(dict[Value, Tensor]):
                 return self.beside(given, features)
             return self.rows if type(given) is int and given == self.program.traced.batch else given
 
-        if self._quick and instruction.base_name == "tanh":
+        if self._quick and instruction.base_name == "tanh" and self.program.dtype(value) == torch.float32:
             self[value] = self.half(value).mul(2).sub_(1)  # tanh x = 2σ(2x) − 1
             return self[value]
         function = self._functions.get(instruction.base_name, instruction.function)
@@ -95,7 +101,10 @@ class Values(dict[Value, Tensor]):
         else:
             result = function(*tree_map(told, instruction.args), **tree_map(told, instruction.kwargs))
         if instruction.results is None:
-            self[value] = result
+            # a step's number is a tensor of no dimension, which decides on no dtype; its rows would
+            kind = self.program.dtype(value)
+            wider = result.dtype != kind and not self._double
+            self[value] = result.to(kind) if wider else result
         else:
             for item, part in enumerate(result):
                 self[Value(value.number, item)] = part
