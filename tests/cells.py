@@ -187,6 +187,73 @@ def added_to_what_others_read(self, x, h):
     return torch.cat([torch.tanh(first), torch.sin(second)], -1) + 0.3 * a
 
 
+@cell(CELLS, "AddedToTheState", w=lambda i, h: nn.Parameter(torch.randn(i, h)))
+def added_to_the_state(self, x, h):
+    return h + x @ self.w
+
+
+@cell(CELLS, "Scaled", "xh", "hh", a=lambda i, h: nn.Parameter(torch.tensor(0.8)))
+def scaled(self, x, h):
+    return self.a * torch.tanh(self.xh(x) + self.hh(h))
+
+
+@cell(CELLS, "Blind", "hh")
+def blind(self, x, h):
+    return torch.tanh(self.hh(h) + 0.3)
+
+
+@cell(CELLS, "Methods", "xh", "hh", p=lambda i, h: nn.Parameter(torch.randn(h)))
+def methods(self, x, h):
+    a = self.hh(h) + self.xh(x)
+    kept = F.normalize(a.where(a > 0, 0.1 * a) + 0.2, dim=-1)
+    first, second = torch.stack([kept, torch.special.expit(a)], 1).unbind(1)
+    return F.dropout(first * torch.linalg.vector_norm(second, dim=-1, keepdim=True), 0.5, False) * self.p
+
+
+@cell(CELLS, "Dropped", "xh", "hh")
+def dropped(self, x, h):
+    kept = torch.cat([h[:, 1:], torch.zeros(len(h), 1, dtype=h.dtype)], 1)
+    return 0.5 * torch.tanh(self.hh(kept) + self.xh(x)) + 0.4 * kept
+
+
+@cell(REPLAYED, "NoGradOfInput", "xh", "hh")
+def no_grad_of_input(self, x, h):
+    with torch.no_grad():
+        kept = torch.tanh(self.xh(x))
+    return torch.tanh(self.hh(h) + self.xh(x)) + kept
+
+
+class _Reversed(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, grad):
+        return -0.3 * grad
+
+
+@cell(REPLAYED, "OwnDerivativeOfInput", "xh", "hh")
+def own_derivative_of_input(self, x, h):
+    return torch.tanh(self.hh(h) + _Reversed.apply(self.xh(x)))
+
+
+@cell(REPLAYED, "InPlaceActivation", "xh", "hh", relu=lambda i, h: nn.ReLU(inplace=True))
+def in_place_activation(self, x, h):
+    return torch.tanh(self.hh(h) + self.relu(self.xh(x) + 0.1))
+
+
+@cell(REPLAYED, "KeywordJoin", "vh")
+def keyword_join(self, x, h):
+    return torch.tanh(self.vh(torch.cat(tensors=(x, h), dim=-1)))
+
+
 @cell(REPLAYED, "Detached", "xh", "hh")
 def detached(self, x, h):
     return torch.tanh(self.hh(h) + self.xh(x)) + 0.1 * h.detach()

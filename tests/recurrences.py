@@ -275,3 +275,57 @@ class SlowSums(Base):
         weight = self.g * self.U / self.U.norm(dim=1, keepdim=True)
         level = (s["h"] * s["h"]).sum(-1)
         return {"h": torch.sin(u["a"] + s["h"] @ weight.T) / (1 + level).unsqueeze(-1)}
+
+
+@shape("dense")
+class TwoMasks(Base):
+    """Truth values as factors, and divisions by the number of the step."""
+
+    def __init__(self):
+        super().__init__()
+        self.state_spec = (Block("h", (SIZE,)),)
+        self.W, self.U = self.parameter(SIZE, INPUT), self.parameter(SIZE, SIZE)
+
+    def prepare(self, x):
+        return {"a": F.linear(x, self.W), "m": x[..., :1] > 0}
+
+    def step(self, s, u, t):
+        kept = 0.5 * (s["h"] * (t % 2 == 0) + s["h"] * (t % 3 == 0)) + 0.1 * s["h"] * u["m"]
+        return {"h": kept + torch.tanh(F.linear(s["h"], self.U) + u["a"] / t) / t.float()}
+
+
+@shape("diagonal")
+class SometimesNonlinear(Base):
+    """A matrix state that is linear at the first steps alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.state_spec = (Block("S", (3, SIZE)),)
+        self.k, self.v = self.parameter(3, INPUT), self.parameter(SIZE, INPUT)
+
+    def prepare(self, x):
+        return {"k": F.linear(x, self.k), "v": F.linear(x, self.v)}
+
+    def step(self, s, u, t):
+        kept = torch.where(t < 4, 0.9 * s["S"], torch.tanh(s["S"]))
+        return {"S": kept + u["k"].unsqueeze(-1) * u["v"].unsqueeze(-2)}
+
+    def readout(self, s, u):
+        return s["S"].sum(-2)
+
+
+@shape("parts")
+class Interleaved(Base):
+    """Two parts whose numbers alternate, and products that are one number a sample."""
+
+    def __init__(self):
+        super().__init__()
+        self.state_spec = (Block("h", (SIZE,)), Block("c", (SIZE,)))
+        self.W = self.parameter(SIZE, INPUT)
+
+    def prepare(self, x):
+        return {"a": F.linear(x, self.W)}
+
+    def step(self, s, u, t):
+        level = torch.einsum("bi,bi->b", u["a"], u["a"]).sigmoid()
+        return {"h": torch.sin(s["c"]) + level.unsqueeze(-1) * u["a"], "c": 0.9 * s["h"] * s["c"] + 0.1 * u["a"]}

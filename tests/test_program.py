@@ -77,17 +77,17 @@ def test_what_is_not_followed_is_replayed_and_says_why(name):
     assert differences(found, norms(model, x, LENGTHS, "replay")) == 0
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [name for name in CELLS if name != "Blind"])  # without inputs every sample is one draw
 def test_float32_is_as_exact_as_replayed(name):
-    x, model = white(200, torch.float32), made(CELLS[name], torch.float32)
-    exact = norms(made(CELLS[name]), x.double(), [200], "replay", "last").log10_norm["x"]
-
-    def error(executor):
-        return float(
-            (norms(model, x, [200], executor, "last").log10_norm["x"] - exact)[exact.isfinite()].abs().median()
-        )
-
-    assert error("torch") <= 2 * error("replay") + 1e-6  # decades: some units in the last place
+    errors = {"torch": [], "replay": []}
+    for seed in range(2):
+        x = torch.randn(BATCH, 120, INPUT, generator=torch.Generator().manual_seed(seed))
+        exact = norms(made(CELLS[name]), x.double(), [120], "replay", "last").log10_norm["h"]
+        for executor, found in errors.items():
+            mine = norms(made(CELLS[name], torch.float32), x, [120], executor, "last").log10_norm["h"]
+            found.append((mine - exact)[exact.isfinite()].abs())
+    medians = {executor: float(torch.cat(found).median()) for executor, found in errors.items()}
+    assert medians["torch"] <= 2 * medians["replay"] + 1e-6  # decades: some units in the last place
 
 
 @pytest.mark.parametrize("name", [*REPLAYED, "Joined", "LayerNorm"])

@@ -40,8 +40,30 @@ def jacobians_by_autograd(model: Recurrence, here: SegmentStates) -> Tensor:
         return found
 
     before = as_vector({block.name: here.before[block.name] for block in model.state_spec}, batch_dims=2)
-    with DecomposedCells():
-        return vmap(vmap(jacobian, in_dims=(0, 0, None)))(before, here.u, here.times).detach()
+    try:
+        with DecomposedCells():
+            return vmap(vmap(jacobian, in_dims=(0, 0, None)))(before, here.u, here.times).detach()
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, NotImplementedError):  # torch.func refuses with one of them what it cannot batch
+        return _jacobians_row_by_row(model, here, before)
+
+
+def _jacobians_row_by_row(model: Recurrence, here: SegmentStates, before: Tensor) -> Tensor:
+    """The same by one backward pass a step and number of the state: right for any code, and slow."""
+    found = before.new_empty((*before.shape, before.shape[-1]))
+    for index in range(len(before)):
+        with torch.enable_grad():
+            leaf = before[index].detach().clone().requires_grad_()
+            u = {name: value[index] for name, value in here.u.items()}
+            new = model.step(as_state(leaf, model.state_spec), u, here.times[index])
+            after = as_vector({block.name: new[block.name] for block in model.state_spec})
+            for row in range(after.shape[-1]):
+                grad = None
+                if after.requires_grad:
+                    (grad,) = torch.autograd.grad(after[:, row].sum(), leaf, retain_graph=True, allow_unused=True)
+                found[index, :, row] = 0.0 if grad is None else grad
+    return found
 
 
 class DenseJacobians(CoreJacobians):

@@ -77,7 +77,10 @@ class ReplayedSteps(StepsOfAnyCode):
             nodes, copies = [], []
             for index, u_t in zip(range(first, last), u, strict=True):
                 new = self._model.step(s, u_t, here.times[index])
-                nodes.append({name: new[name] for name in here.states})
+                # a block that is an old one as it stands is a node of its own
+                nodes.append(
+                    {n: new[n].clone() if any(new[n] is old for old in s.values()) else new[n] for n in here.states}
+                )
                 s = {name: value.clone() for name, value in nodes[-1].items()}
                 copies.append(s)
         return start, u, nodes, copies
@@ -88,7 +91,7 @@ class ReplayedSteps(StepsOfAnyCode):
 
     def prepared_cotangent(self) -> Prepared:
         """Gradients at the steps' inputs."""
-        return self._u_bar
+        return {n: value for n, value in self._u_bar.items() if value.is_floating_point() or value.is_complex()}
 
 
 class ReplayedAdjoint(RecurrenceAdjoint):

@@ -17,7 +17,7 @@ from gradscope.contract.state import Prepared, State
 from gradscope.dynamics.in_place import Operation
 from gradscope.dynamics.program.program import VIEWS, Product, Program
 from gradscope.dynamics.program.trace import Instruction, Value
-from gradscope.dynamics.program.values import Values, prepared_rows
+from gradscope.dynamics.program.values import JOINS, Values, prepared_rows
 
 _WRITING = """add sub mul div sigmoid tanh exp log sqrt rsqrt square abs neg sin cos pow maximum minimum reciprocal
     expm1 log1p erf lerp addcmul addcdiv clamp where atan sinh cosh multiply subtract divide negative true_divide
@@ -253,6 +253,13 @@ class _Block:
     def _columns(self, instruction: Instruction) -> tuple[list[Operands], Any]:
         flat, shape = tree_flatten((instruction.args, instruction.kwargs))
         columns = [self._known(a) if isinstance(a, Value) else Everywhere([self._sized(a)]) for a in flat]
+        if instruction.base_name in JOINS:
+            columns = [
+                Everywhere([column[0].expand(self._batch, *column[0].shape[1:])])
+                if isinstance(column, Everywhere) and isinstance(column[0], Tensor)
+                else column
+                for column in columns
+            ]
         return columns, shape
 
     def _call_and_copy(self, instruction: Instruction, out: Operands) -> None:

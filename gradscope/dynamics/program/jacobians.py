@@ -119,7 +119,7 @@ class ProgramJacobians:
                     rows = self._repeated(self.rows(leaf), program.feature_shape(leaf), shape)
                     factor = None
                     if slope.tensor is not None:
-                        factor = slope.whole().expand(*slope.shape[:2], *shape).flatten(2)
+                        factor = slope.whole().expand(*slope.shape[:2], *shape).reshape(*slope.shape[:2], -1)
                     found.add(rows, factor, slope.factor)
         elif isinstance(step, Product):
             start = 0
@@ -131,8 +131,10 @@ class ProgramJacobians:
             shape = program.feature_shape(step.argument)
             dims = [index for index, (a, b) in enumerate(zip(shape, step.kept, strict=True)) if a != b]
             for piece, matrix in self.rows(step.argument).matrices().items() if step.factor else ():
-                summed = matrix.unflatten(2, shape).sum([2 + dim for dim in dims], keepdim=True) if dims else matrix
-                found.add(Rows({piece: summed.flatten(2, 1 + len(shape)) if dims else summed}), None, step.factor)
+                apart = matrix.reshape(*matrix.shape[:2], *shape, -1)
+                summed = apart.sum([2 + dim for dim in dims], keepdim=True) if dims else apart
+                total = summed.reshape(*matrix.shape[:2], -1, matrix.shape[-1])
+                found.add(Rows({piece: total}), None, step.factor)
         elif isinstance(step, Contraction):
             for operand, other in linear.factors.items():
                 found.add(self._contracted(step, operand, other))
@@ -156,9 +158,11 @@ class ProgramJacobians:
         found = Rows()
         for piece, matrix in self.rows(step.operands[operand]).matrices().items():
             product = torch.einsum(
-                f"...{mine}Z,...{theirs}->...{step.result_letters}Z", matrix.unflatten(2, shape or (1,)), other
+                f"...{mine}Z,...{theirs}->...{step.result_letters}Z",
+                matrix.reshape(*matrix.shape[:2], *shape, -1),
+                other,
             )
-            found.full[piece] = product.flatten(2, product.dim() - 2)
+            found.full[piece] = product.reshape(*product.shape[:2], -1, product.shape[-1])
         return found
 
     def blocks(self, spec: tuple[Block, ...], whole: Tensor | None = None) -> BlockMatrix:

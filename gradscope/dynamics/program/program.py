@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_map
 from gradscope.dynamics.program.contraction import Contraction, contraction
 from gradscope.dynamics.program.pieces import Piece, consecutive, sliced
 from gradscope.dynamics.program.trace import Instruction, NotFollowed, Traced, Value
+from gradscope.dynamics.program.values import JOINS
 
 _POINTWISE = """add sub mul div true_divide rsub __rsub__ __radd__ __rmul__ __rtruediv__ __rdiv__ pow __pow__ __rpow__
     neg abs sigmoid tanh relu exp log sqrt rsqrt square sin cos softplus silu gelu elu leaky_relu hardtanh hardsigmoid
@@ -29,7 +30,6 @@ _POINTWISE = """add sub mul div true_divide rsub __rsub__ __radd__ __rmul__ __rt
     zeros_like ones_like remainder __mod__ multiply subtract divide negative expand expand_as broadcast_to conj"""
 POINTWISE = frozenset(_POINTWISE.split())
 SHIFTS = frozenset(("add", "__radd__", "sub", "subtract"))  # by what does not depend on the state
-JOINS = frozenset(("cat", "concat", "hstack"))
 _VIEWS = """chunk split tensor_split __getitem__ narrow unbind roll view reshape flatten unflatten squeeze unsqueeze
     select transpose permute movedim swapaxes T mT t"""
 VIEWS = JOINS.union(_VIEWS.split())

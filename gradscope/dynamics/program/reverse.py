@@ -238,6 +238,8 @@ class ReverseLoop:
         yield operation, by_step(factor, bar.unsqueeze(-2), target)
 
     def _product(self, factor: Tensor, bar: Tensor, piece: Piece, shape: tuple[int, ...]) -> Iterator[Operation]:
+        if not self._program.depends_on_state(piece.base):
+            return
         target = self._target(piece, shape)
         base = self._waiting.pop(piece, None)
         if base is not None:
@@ -326,6 +328,8 @@ class ReverseLoop:
 
     def _add(self, source: Tensor, piece: Piece, factor: float = 1.0) -> Iterator[Operation]:
         """A cotangent that is passed on as it is; the first one waits for what is added to it."""
+        if not self._program.depends_on_state(piece.base):
+            return
         target = self._target(piece, tuple(source.shape[3:]))
         base = self._waiting.pop(piece, None)
         if base is not None:

@@ -19,6 +19,8 @@ from gradscope.dynamics.program.trace import Value
 if TYPE_CHECKING:
     from gradscope.dynamics.program.program import Program, Region
 
+JOINS = frozenset(("cat", "concat", "hstack"))
+
 Functions = Mapping[str, Callable[..., Any]]
 
 
@@ -84,11 +86,13 @@ class Values(dict[Value, Tensor]):
     def __missing__(self, value: Value) -> Tensor:
         instruction = self.program.instruction(value)
         assert instruction is not None, f"{value} is not known"
-        features = self.program.features(value)
+        features, is_join = self.program.features(value), instruction.base_name in JOINS
 
         def told(given: Any) -> Any:
             if isinstance(given, Value):
-                return self.beside(given, features)
+                found = self.beside(given, features)
+                is_row = is_join and given.number < 0 and found.dim() == features + 1
+                return found.expand(self.rows, *found.shape[1:]) if is_row else found
             return self.rows if type(given) is int and given == self.program.traced.batch else given
 
         if self._quick and instruction.base_name == "tanh" and self.program.dtype(value) == torch.float32:
