@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from gradscope.dynamics.program.dependence import Dependence
 from gradscope.dynamics.program.trace import NotFollowed, Value
-
-if TYPE_CHECKING:
-    from gradscope.dynamics.program.program import Program
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -51,7 +48,7 @@ class Contraction:
 
 
 def contraction(
-    program: Program,
+    program: Dependence,
     value: Value,
     first: Value,
     second: Value,
@@ -105,7 +102,7 @@ def contraction(
     return Contraction(value, (operands[0], operands[1]), (a, b), result, sizes)
 
 
-def _of_matrix_product(program: Program, first: Value, second: Value) -> tuple[str, str, str]:
+def _of_matrix_product(program: Dependence, first: Value, second: Value) -> tuple[str, str, str]:
     """Letters of ``first @ second``."""
     ranks = []
     for one in (first, second):
@@ -118,7 +115,7 @@ def _of_matrix_product(program: Program, first: Value, second: Value) -> tuple[s
     return f"{batch_a}ab", f"{batch_b}bc", f"{leading}ac"
 
 
-def _of_einsum(program: Program, equation: str, first: Value, second: Value, value: Value) -> tuple[str, str, str]:
+def _of_einsum(program: Dependence, equation: str, first: Value, second: Value, value: Value) -> tuple[str, str, str]:
     """Letters of an equation without the batch's."""
     inputs, arrow, result = equation.replace(" ", "").partition("->")
     names = inputs.split(",")

@@ -265,7 +265,7 @@ def differentiated(program: Program, region: Region, values: Values, wanted: Col
             for leaf in region.leaves
             if leaf in wanted and values[leaf].is_floating_point()
         }
-        result = values.inside(region, leaves, EXACT)[region.result]
+        result = values.inside(region.order, leaves, EXACT)[region.result]
         values[region.result] = result.detach()
         if not result.requires_grad:
             return {}

@@ -6,18 +6,16 @@ from it alone, stands beside features of any shape; constants have no rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from gradscope.contract.state import Prepared, State
+from gradscope.dynamics.program.dependence import Dependence
 from gradscope.dynamics.program.trace import Value
-
-if TYPE_CHECKING:
-    from gradscope.dynamics.program.program import Program, Region
 
 JOINS = frozenset(("cat", "concat", "hstack"))
 
@@ -38,7 +36,7 @@ class Values(dict[Value, Tensor]):
 
     def __init__(
         self,
-        program: Program,
+        program: Dependence,
         known: Mapping[Value, Tensor],
         rows: int,
         functions: Functions | None = None,
@@ -54,7 +52,7 @@ class Values(dict[Value, Tensor]):
     @classmethod
     def of_step(
         cls,
-        program: Program,
+        program: Dependence,
         s: Mapping[str, Tensor],
         u: Mapping[str, Tensor],
         t: Tensor,
@@ -77,9 +75,9 @@ class Values(dict[Value, Tensor]):
         known = {value: given[key] for key, value in program.traced.inputs.items() if key in given}
         return cls(program, program.constants | known, len(t), quick=quick, double=double)
 
-    def inside(self, region: Region, leaves: Mapping[Value, Tensor], functions: Functions) -> Values:
-        """The same values with others in the place of a region's leaves, and nothing yet of what follows from them."""
-        numbers = set(region.order)
+    def inside(self, order: Iterable[int], leaves: Mapping[Value, Tensor], functions: Functions) -> Values:
+        """The same values with others in the place of a region's leaves, and none of its results."""
+        numbers = set(order)
         known = {value: found for value, found in self.items() if value.number not in numbers}
         return Values(self.program, known | dict(leaves), self.rows, functions, double=self._double)
 
